@@ -1,0 +1,111 @@
+"""A model's folder on disk: what is in it, and the proof that it is whole.
+
+Nothing in it is pickled, and nothing in it is trusted before its hash is checked.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detector.errors import ArtefactRefused
+from detector.manifest import MANIFEST_FILE, Manifest, parse_manifest
+from detector.runtime import Outputs
+from detector.windows import Batch
+
+GOLDEN_FILE = "golden.npz"
+TWIN_FILE = "twin.npz"
+CARD_FILE = "CARD.md"
+# Runtimes and processors round differently; anything beyond this is another model.
+GOLDEN_TOLERANCE = 1e-4
+_GOLDEN_ARRAYS = (
+    "readings",
+    "observed",
+    "lengths",
+    "center",
+    "scale",
+    "standardised",
+    "reconstruction",
+    "logits",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A verified folder. sha256: of the manifest, which holds the hashes of all other files."""
+
+    folder: Path
+    manifest: Manifest
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A few windows with the outputs that the network gave when it was exported."""
+
+    batch: Batch
+    outputs: Outputs
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_artefact(folder: Path) -> Artefact:
+    """Read the manifest and check every file against it.
+
+    Raises ArtefactRefused, saying which file and why: missing, altered, not listed, or not a manifest.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtefactRefused(
+            folder, f"not a model: {MANIFEST_FILE} cannot be read ({error.strerror})"
+        ) from None
+    manifest = parse_manifest(content, folder)
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ArtefactRefused(folder, f"the manifest lists {name!r}, which lies outside the folder")
+        if not file.is_file():
+            raise ArtefactRefused(folder, f"{name} is missing")
+        if file_sha256(file) != expected:
+            raise ArtefactRefused(folder, f"{name} was altered: its SHA-256 is not the one in the manifest")
+    if GOLDEN_FILE not in manifest.files:
+        raise ArtefactRefused(folder, f"the manifest does not list {GOLDEN_FILE}")
+    return Artefact(folder, manifest, hashlib.sha256(content).hexdigest())
+
+
+def save_golden(path: Path, golden: Golden) -> None:
+    """Write the arrays of a `Golden` as a compressed npz."""
+    arrays = {
+        **{name: getattr(golden.batch, name) for name in Batch.__slots__},
+        **{name: getattr(golden.outputs, name) for name in Outputs.__slots__},
+    }
+    np.savez_compressed(path, **arrays)
+
+
+def load_golden(artefact: Artefact) -> Golden:
+    """Raises ArtefactRefused when arrays are missing; never unpickles."""
+    try:
+        with np.load(artefact.folder / GOLDEN_FILE, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _GOLDEN_ARRAYS}
+    except (OSError, KeyError, ValueError) as error:
+        raise ArtefactRefused(artefact.folder, f"{GOLDEN_FILE} cannot be read: {error}") from None
+    batch = Batch(**{name: arrays[name] for name in Batch.__slots__})
+    return Golden(batch, Outputs(**{name: arrays[name] for name in Outputs.__slots__}))
+
+
+def check_golden(artefact: Artefact, golden: Golden, outputs: Outputs) -> None:
+    """Raises ArtefactRefused when a runtime's outputs differ from the golden ones by more than the tolerance."""
+    for name in Outputs.__slots__:
+        expected, given = getattr(golden.outputs, name), getattr(outputs, name)
+        worst = float(np.max(np.abs(expected - given))) if expected.shape == given.shape else np.inf
+        if not worst <= GOLDEN_TOLERANCE:
+            raise ArtefactRefused(
+                artefact.folder,
+                f"golden replay failed: {name} differs by {worst:.2g}, at most {GOLDEN_TOLERANCE:g} is allowed",
+            )

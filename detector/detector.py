@@ -1,0 +1,263 @@
+"""A trained model in use: windows in, verdicts out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from detector.artefact import Artefact, check_golden, load_golden, open_artefact
+from detector.baseline import Baseline, commission
+from detector.contributions import contributions
+from detector.errors import BaselineRefused, UnsupportedBudget
+from detector.manifest import Level, Manifest
+from detector.onnx_runtime import OnnxRuntime
+from detector.quality import Issue, QualityRules
+from detector.runtime import OpenRuntime, Outputs, Runtime
+from detector.scores import (
+    classifier_score,
+    combine,
+    p_values,
+    reconstruction_error,
+    reconstruction_score,
+    sensor_errors,
+    softmax,
+    standardise_score,
+    threshold,
+)
+from detector.verdict import DecidedBy, Ruling, Verdict
+from detector.windows import Batch, Floats, Singles, segments, stack, window_ends, windows_ending_at
+
+# Windows that are run at once where many are to be scored: enough to keep the processor busy, small
+# enough for its cache.
+BATCH_WINDOWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window to be judged.
+
+    values: float64 (steps, sensors), engineering units, oldest first, NaN missing; at most the model's steps.
+    baseline: of the asset, or None for the model's own.
+    notes: what is already known to be wrong with it.
+    """
+
+    values: Floats
+    baseline: Baseline | None = None
+    notes: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller wants of a verdict. false_alarm_rate: None means the model's default."""
+
+    explain: bool = False
+    reconstruct: bool = False
+    false_alarm_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the model says of a batch of windows, before any decision. Arrays are by window.
+
+    probabilities: (windows, classes), calibrated. error: reconstruction error. sensor_errors: (windows,
+    sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
+    deviations from the normal level. combined: their mean. p_value: of `combined`. NaN throughout for a
+    window with nothing observed. expected: float32 (windows, steps, sensors), standardised.
+    """
+
+    probabilities: Floats
+    error: Floats
+    sensor_errors: Floats
+    classifier: Floats
+    reconstruction: Floats
+    combined: Floats
+    p_value: Floats
+    expected: Singles
+
+
+class Detector:
+    """One version of a model, loaded. `score` is for one thread at a time; `verdict` for any."""
+
+    def __init__(self, artefact: Artefact, runtime: Runtime) -> None:
+        manifest = artefact.manifest
+        self.artefact = artefact
+        self.runtime = runtime
+        self.manifest: Manifest = manifest
+        self.sensors = manifest.sensor_names
+        self._center, self._scale = manifest.center, manifest.scale
+        self._left_out = np.array([not sensor.scored for sensor in manifest.sensors])
+        self._typical = np.array([sensor.typical_error for sensor in manifest.sensors])
+        self._normal_scores = np.array(manifest.calibration.normal_scores)
+        self._rules = QualityRules(manifest)
+
+    @classmethod
+    def load(cls, folder: Path, open_runtime: OpenRuntime = OnnxRuntime, threads: int = 1) -> "Detector":
+        """Verify a model's folder, open its network and replay its golden windows.
+
+        Raises ArtefactRefused, saying what is wrong with the folder.
+        """
+        artefact = open_artefact(folder)
+        detector = cls(artefact, open_runtime(folder, threads=threads))
+        golden = load_golden(artefact)
+        check_golden(artefact, golden, detector.runtime.run(golden.batch))
+        return detector
+
+    def score(self, windows: Sequence[Window]) -> Scores:
+        """Run the network once over all windows, of mixed lengths and baselines."""
+        return self.interpret(windows, *self.run(windows))
+
+    def run(self, windows: Sequence[Window]) -> tuple[Batch, Outputs]:
+        """The network's part of `score`."""
+        batch = self._stack(windows)
+        return batch, self.runtime.run(batch)
+
+    def interpret(self, windows: Sequence[Window], batch: Batch, outputs: Outputs) -> Scores:
+        """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
+        calibration = self.manifest.calibration
+        errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
+        class_score = standardise_score(
+            classifier_score(outputs.logits),
+            _levels(windows, calibration.classifier, "classifier"),
+        )
+        error_score = standardise_score(
+            reconstruction_score(errors, self._typical),
+            _levels(windows, calibration.reconstruction, "reconstruction"),
+        )
+        combined = combine(class_score, error_score)
+        return Scores(
+            probabilities=softmax(outputs.logits, calibration.temperature),
+            error=reconstruction_error(errors, batch.observed),
+            sensor_errors=errors,
+            classifier=class_score,
+            reconstruction=error_score,
+            combined=combined,
+            p_value=p_values(combined, self._normal_scores),
+            expected=outputs.reconstruction,
+        )
+
+    def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
+        """Decide on one window of a scored batch. Raises UnsupportedBudget."""
+        limit = self.score_limit(options.false_alarm_rate)
+        baseline = window.baseline
+        left_out = self._left_out_for(baseline)
+        shift = None if baseline is None else baseline.center - self._center
+        quality = self._rules.inspect(window.values, left_out, shift, window.notes)
+        combined = float(scores.combined[index])
+        if not quality.judgeable or not np.isfinite(combined):
+            return Verdict(
+                Ruling.CANNOT_JUDGE, None, None, None, None, None, None, quality, baseline is not None
+            )
+        return Verdict(
+            ruling=Ruling.ANOMALOUS if combined >= limit else Ruling.NORMAL,
+            decided_by=_decided_by(scores.classifier[index], scores.reconstruction[index], limit),
+            probabilities=tuple(scores.probabilities[index].tolist()),
+            reconstruction_error=float(scores.error[index]),
+            p_value=float(scores.p_value[index]),
+            contributions=contributions(scores.sensor_errors[index], self._typical, self.sensors)
+            if options.explain
+            else None,
+            expected=self._expected(scores, index, window, left_out) if options.reconstruct else None,
+            quality=quality,
+            by_asset_baseline=baseline is not None,
+        )
+
+    def judge(self, windows: Sequence[Window], options: Options = Options()) -> list[Verdict]:
+        """Score and decide on windows that share their options, in batches."""
+        verdicts: list[Verdict] = []
+        for start in range(0, len(windows), BATCH_WINDOWS):
+            part = windows[start : start + BATCH_WINDOWS]
+            scores = self.score(part)
+            verdicts += [self.verdict(w, scores, i, options) for i, w in enumerate(part)]
+        return verdicts
+
+    def score_limit(self, false_alarm_rate: float | None = None) -> float:
+        """The combined score from which a window is anomalous. Raises UnsupportedBudget."""
+        rate = self.manifest.default_false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        smallest = self.manifest.calibration.smallest_false_alarm_rate
+        if rate < smallest:
+            raise UnsupportedBudget(rate, smallest)
+        return threshold(self._normal_scores, rate)
+
+    def commission(self, values: Floats, timestamps: Floats | None = None) -> Baseline:
+        """The baseline of an asset from rows of its known-normal operation.
+
+        values: float64 (rows, sensors), engineering units, NaN missing. timestamps: (rows,), seconds.
+        Centre, scale and drift from the rows; the level of both scores from the model run over them.
+        Raises BaselineRefused when there are too few rows, or no full run of them.
+        """
+        baseline = commission(values, self._center, self._scale)
+        shape = self.manifest.window
+        runs = segments(timestamps, len(values), shape.period_s, shape.max_gap_periods)
+        ends = window_ends(runs, shape.steps)
+        if len(ends) == 0:
+            raise BaselineRefused(f"no {shape.steps} consecutive rows without a gap")
+        if self._left_out_for(baseline).all():
+            raise BaselineRefused("every sensor drifts: the readings are not of steady operation")
+        calibration = self.manifest.calibration
+        plain = replace(
+            baseline, classifier=calibration.classifier, reconstruction=calibration.reconstruction
+        )
+        windows = [Window(w, plain) for w in windows_ending_at(values, runs, ends, shape.steps)]
+        raw_classifier: list[Floats] = []
+        raw_reconstruction: list[Floats] = []
+        for start in range(0, len(windows), BATCH_WINDOWS):
+            batch, outputs = self.run(windows[start : start + BATCH_WINDOWS])
+            errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
+            raw_classifier.append(classifier_score(outputs.logits))
+            raw_reconstruction.append(reconstruction_score(errors, self._typical))
+        return replace(
+            baseline,
+            classifier=level(np.concatenate(raw_classifier), calibration.classifier),
+            reconstruction=level(np.concatenate(raw_reconstruction), calibration.reconstruction),
+        )
+
+    def _left_out_for(self, baseline: Baseline | None) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        left_out = self._left_out if baseline is None else self._left_out | baseline.left_out
+        return np.asarray(left_out)
+
+    def _stack(self, windows: Sequence[Window]) -> Batch:
+        """Pad, and hide the sensors that are left out."""
+        arrays = [window.values for window in windows]
+        steps = max(len(array) for array in arrays)
+        if all(window.baseline is None for window in windows):
+            batch = stack(arrays, self._center, self._scale, steps)
+            left_out = self._left_out[None]
+        else:
+            center = np.stack([self._center if w.baseline is None else w.baseline.center for w in windows])
+            scale = np.stack([self._scale if w.baseline is None else w.baseline.scale for w in windows])
+            batch = stack(arrays, center, scale, steps)
+            left_out = np.stack([self._left_out_for(w.baseline) for w in windows])
+        if left_out.any():
+            batch = replace(batch, observed=batch.observed & ~left_out[:, None, :])
+        return batch
+
+    def _expected(self, scores: Scores, index: int, window: Window, left_out: object) -> Floats:
+        center = self._center if window.baseline is None else window.baseline.center
+        scale = self._scale if window.baseline is None else window.baseline.scale
+        expected = scores.expected[index, : len(window.values)].astype(np.float64) * scale + center
+        return np.where(left_out, np.nan, expected)
+
+
+def level(raw: Floats, model: Level) -> Level:
+    """Level of a raw score over normal windows. The spread is never below half the model's: windows that
+    share steps look calmer than they are."""
+    raw = raw[np.isfinite(raw)]
+    if len(raw) == 0:
+        return model
+    return Level(float(raw.mean()), max(float(raw.std()), 0.5 * model.sd))
+
+
+def _levels(windows: Sequence[Window], model: Level, kind: str) -> Level | tuple[Floats, Floats]:
+    if all(window.baseline is None for window in windows):
+        return model
+    levels = [model if w.baseline is None else getattr(w.baseline, kind) or model for w in windows]
+    return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
+
+
+def _decided_by(classifier: float, reconstruction: float, limit: float) -> DecidedBy:
+    if classifier >= limit > reconstruction:
+        return DecidedBy.CLASSIFIER
+    if reconstruction >= limit > classifier:
+        return DecidedBy.RECONSTRUCTION
+    return DecidedBy.BOTH

@@ -1,0 +1,165 @@
+"""`manifest.json`: everything about a trained model that is not a weight."""
+
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from detector.errors import ArtefactRefused
+from detector.windows import Floats
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
+    """One input of the model, as the training data showed it in normal operation.
+
+    center, scale: mean and standard deviation, engineering units; scale is > 0.
+    quantiles: reading at probability 0.001, 0.01, 0.5, 0.99, 0.999.
+    noise: median absolute change from step to step; 0 where the sensor mostly repeats itself.
+    longest_flat: most consecutive equal readings seen in normal operation, steps.
+    drift: how far it wandered over normal operation, standard deviations.
+    scored: False when the sensor drifts too much to be judged; it is reported, never used.
+    typical_error: mean squared reconstruction error on held-out normal windows, scale².
+    """
+
+    name: str
+    unit: str | None
+    center: float
+    scale: Positive
+    quantiles: list[float]
+    noise: float
+    longest_flat: Count
+    drift: float
+    scored: bool
+    typical_error: Positive
+
+
+class WindowShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """steps: of a full window; minimum_steps: of the shortest that is judged; period_s: sampling period,
+    seconds; max_gap_periods: a longer silence ends a window."""
+
+    steps: Annotated[int, Meta(ge=2)]
+    minimum_steps: Annotated[int, Meta(ge=2)]
+    period_s: Positive | None
+    max_gap_periods: Positive
+
+
+class Level(Struct, frozen=True, forbid_unknown_fields=True):
+    """Mean and standard deviation of a raw score over normal windows."""
+
+    mean: float
+    sd: Positive
+
+
+class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
+    """How raw scores become probabilities and p-values; fitted on data apart from training and test.
+
+    temperature: divides the logits (Guo et al. 2017, On Calibration of Modern Neural Networks).
+    probabilities_from: `recorded` faults, `injected` faults, or `both`.
+    prior: share of anomalous windows that the probabilities assume.
+    classifier, reconstruction: level of each raw score on normal windows at the model's own baseline.
+    normal_scores: ascending combined scores of held-out normal windows.
+    independent_windows: how many of those count as independent, windows that share steps counted once.
+    held_out: what the normal scores come from, in words.
+    """
+
+    temperature: Positive
+    probabilities_from: str
+    prior: Share
+    classifier: Level
+    reconstruction: Level
+    normal_scores: Annotated[list[float], Meta(min_length=1)]
+    independent_windows: Annotated[int, Meta(ge=1)]
+    held_out: str
+
+    @property
+    def smallest_false_alarm_rate(self) -> float:
+        """Below this rate no threshold has support: 1 / (independent windows + 1)."""
+        return 1.0 / (self.independent_windows + 1)
+
+
+class TrainingData(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fingerprint of the files that the model saw; start and end are ISO 8601 or null."""
+
+    sha256: str
+    files: Count
+    rows: Count
+    start: str | None
+    end: str | None
+    labels: str
+    description: str = ""
+    licence: str = ""
+
+
+class Architecture(Struct, frozen=True, forbid_unknown_fields=True):
+    """cell: `lstm` or `gru`; units: of each encoder layer, the decoder mirrors them;
+    input_clip: standardised readings are cut to ±this before the network sees them."""
+
+    cell: str
+    units: list[int]
+    input_clip: Positive
+    parameters: Count
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The manifest of one version of a model. `classes[0]` is `normal`."""
+
+    schema_version: int
+    name: Name
+    version: Annotated[int, Meta(ge=1)]
+    created: str
+    sensors: Annotated[list[Sensor], Meta(min_length=1)]
+    window: WindowShape
+    classes: Annotated[list[str], Meta(min_length=2)]
+    architecture: Architecture
+    recipe: dict[str, Any]
+    calibration: Calibration
+    default_false_alarm_rate: Annotated[float, Meta(gt=0, lt=1)]
+    metrics: dict[str, Any]
+    training_data: TrainingData
+    libraries: dict[str, str]
+    files: dict[str, str]
+
+    @property
+    def sensor_names(self) -> tuple[str, ...]:
+        return tuple(sensor.name for sensor in self.sensors)
+
+    @property
+    def center(self) -> Floats:
+        return np.array([sensor.center for sensor in self.sensors])
+
+    @property
+    def scale(self) -> Floats:
+        return np.array([sensor.scale for sensor in self.sensors])
+
+
+def parse_manifest(content: bytes, folder: object) -> Manifest:
+    """Raises ArtefactRefused, naming the field, when the content is not a manifest of this schema."""
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ArtefactRefused(folder, f"{MANIFEST_FILE} is not valid: {error}") from None
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise ArtefactRefused(
+            folder, f"schema version {manifest.schema_version}, this release reads {SCHEMA_VERSION}"
+        )
+    if len(set(manifest.sensor_names)) != len(manifest.sensors):
+        raise ArtefactRefused(folder, "two sensors share a name")
+    if manifest.window.minimum_steps > manifest.window.steps:
+        raise ArtefactRefused(folder, "window.minimum_steps exceeds window.steps")
+    if sorted(manifest.calibration.normal_scores) != manifest.calibration.normal_scores:
+        raise ArtefactRefused(folder, "calibration.normal_scores are not ascending")
+    return manifest
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """UTF-8 JSON, indented, fields in schema order: made to be read and diffed."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

@@ -1,0 +1,103 @@
+"""From a network's outputs to numbers that mean something: errors, probabilities, scores, p-values."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import ShapeMismatch
+from detector.manifest import Level
+from detector.windows import Bools, Floats, Singles
+
+# One score of a window cannot outvote the other without bound: below, the classifier's confidence in
+# `normal` must not hide a fault that only the reconstruction sees; above, nothing is gained.
+STANDARD_SCORE_RANGE = (-2.0, 50.0)
+_TINY = 1e-12
+
+
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
+    """Probabilities (windows, classes) that sum to 1; the largest logit is subtracted first, so none overflows."""
+    scaled = logits.astype(np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def sensor_errors(observed_values: Singles, expected: Singles, mask: Bools) -> Floats:
+    """Mean squared error of each sensor, over its observed readings.
+
+    observed_values, expected: float32 (windows, steps, sensors), standardised.
+    mask: bool, same shape; False marks a missing or padded reading.
+    Returns float64 (windows, sensors), >= 0; larger is stranger. NaN where a sensor was never observed.
+    Raises ShapeMismatch.
+    """
+    if not observed_values.shape == expected.shape == mask.shape:
+        raise ShapeMismatch(f"{observed_values.shape}, {expected.shape} and {mask.shape} should be equal")
+    squared = np.where(mask, observed_values - expected, 0.0)
+    np.square(squared, out=squared)
+    count = mask.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(squared.sum(axis=1, dtype=np.float64) / np.where(count, count, np.nan))
+
+
+def reconstruction_error(errors: Floats, mask: Bools) -> Floats:
+    """Mean squared error per window, over observed readings, from `sensor_errors` and its mask.
+
+    Returns float64 (windows,), >= 0; larger is stranger. A window with nothing observed gives NaN.
+    """
+    count = mask.sum(axis=1)
+    total = count.sum(axis=1)
+    weighted = np.where(count > 0, errors * count, 0.0).sum(axis=1)
+    return np.asarray(weighted / np.where(total, total, np.nan))
+
+
+def classifier_score(logits: NDArray[np.floating]) -> Floats:
+    """Log-odds of any fault against `normal` (class 0), float64 (windows,); larger is stranger."""
+    logits = logits.astype(np.float64)
+    faults = logits[:, 1:]
+    peak = faults.max(axis=1)
+    log_sum = peak + np.log(np.exp(faults - peak[:, None]).sum(axis=1))
+    return np.asarray(log_sum - logits[:, 0])
+
+
+def reconstruction_score(errors: Floats, typical: Floats) -> Floats:
+    """Log of the mean error relative to each sensor's typical one; larger is stranger.
+
+    errors: (windows, sensors), NaN where not observed. typical: (sensors,), > 0, on normal windows.
+    Relative, so that a noisy sensor cannot drown the others; logarithmic, so that normal windows are
+    roughly Gaussian and a mean and a deviation describe them. NaN when nothing was observed.
+    """
+    relative = errors / typical
+    seen = np.isfinite(relative)
+    count = seen.sum(axis=1)
+    mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
+    return np.asarray(np.log(mean + _TINY))
+
+
+def standardise_score(score: Floats, level: Level | tuple[Floats, Floats]) -> Floats:
+    """A raw score in deviations from its level on normal windows, cut to STANDARD_SCORE_RANGE."""
+    mean, sd = (level.mean, level.sd) if isinstance(level, Level) else level
+    return np.asarray(np.clip((score - mean) / sd, *STANDARD_SCORE_RANGE))
+
+
+def combine(classifier: Floats, reconstruction: Floats) -> Floats:
+    """Mean of the two standardised scores: measured better than either alone, and it sees what one misses."""
+    return np.asarray(0.5 * (classifier + reconstruction))
+
+
+def p_values(scores: Floats, normal_scores: Floats) -> Floats:
+    """Conformal p-value: share of held-out normal windows that scored at least as high.
+
+    p = (1 + #{normal >= score}) / (n + 1)  (Vovk, Gammerman and Shafer 2005, Algorithmic Learning in a
+    Random World, 2.2), so never 0. normal_scores ascending. NaN scores give NaN.
+    """
+    at_least = len(normal_scores) - np.searchsorted(normal_scores, scores, side="left")
+    values = (1.0 + at_least) / (len(normal_scores) + 1.0)
+    return np.where(np.isnan(scores), np.nan, values)
+
+
+def threshold(normal_scores: Floats, false_alarm_rate: float) -> float:
+    """The smallest score whose p-value is at most `false_alarm_rate`; infinity when none is."""
+    allowed = int(np.floor(false_alarm_rate * (len(normal_scores) + 1) + 1e-9)) - 1
+    if allowed < 0:
+        return float("inf")
+    if allowed >= len(normal_scores):
+        return float("-inf")
+    return float(np.nextafter(normal_scores[len(normal_scores) - 1 - allowed], np.inf))

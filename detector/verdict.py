@@ -1,0 +1,57 @@
+"""The answer for one window."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from detector.quality import Quality
+from detector.windows import Floats
+
+
+class Ruling(StrEnum):
+    NORMAL = "normal"
+    ANOMALOUS = "anomalous"
+    CANNOT_JUDGE = "cannot_judge"
+
+
+class DecidedBy(StrEnum):
+    """Which score carried the decision: the softmax head, the reconstruction, or both alike."""
+
+    CLASSIFIER = "classifier"
+    RECONSTRUCTION = "reconstruction"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """share: of the window's error in units of each sensor's typical error, 0..1, all sensors sum to 1.
+
+    error: mean squared reconstruction error of the sensor, standard deviations².
+    """
+
+    sensor: str
+    share: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the model says of one window. Nothing but `ruling` and `quality` is given where it cannot judge.
+
+    probabilities: one per class of the model, in its order, summing to 1.
+    reconstruction_error: mean squared error, standard deviations²; 0 is perfect.
+    p_value: share of held-out normal windows that scored at least as high; small is strange.
+    contributions: largest share first; None unless asked for.
+    expected: (steps, sensors), what the model expected, engineering units; None unless asked for.
+        NaN for a sensor that is left out of the judgement.
+    by_asset_baseline: False when the model's own baseline was used.
+    """
+
+    ruling: Ruling
+    decided_by: DecidedBy | None
+    probabilities: tuple[float, ...] | None
+    reconstruction_error: float | None
+    p_value: float | None
+    contributions: tuple[Contribution, ...] | None
+    expected: Floats | None
+    quality: Quality
+    by_asset_baseline: bool

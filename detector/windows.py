@@ -1,0 +1,101 @@
+"""Windows of readings: cutting them from a recording, and stacking them into a batch.
+
+Training, evaluation, commissioning and serving all cut and stack here, so that a model is always
+served what it was trained on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import ShapeMismatch
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows of equal width, right-padded to a common length.
+
+    readings: float64 (windows, steps, sensors), engineering units, oldest step first. Float64 because a
+        totaliser's nine digits less its baseline would cancel in float32.
+    observed: bool, same shape; False marks a missing or padded reading, whose value is never used.
+    lengths: int32 (windows,), steps given of each window, 1..steps.
+    center, scale: float64 (1 or windows, sensors); readings are standardised as (reading - center) / scale.
+    """
+
+    readings: Floats
+    observed: Bools
+    lengths: Ints
+    center: Floats
+    scale: Floats
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int | None = None) -> Batch:
+    """Pad windows of (steps_i, sensors) to one batch; NaN and infinities mark missing readings.
+
+    center, scale: (sensors,) for all windows, or (windows, sensors).
+    steps: padded length; that of the longest window unless given.
+    Raises ShapeMismatch when a window is not (at least 1, sensors), or longer than `steps`.
+    """
+    sensors = center.shape[-1]
+    lengths = np.fromiter((len(w) for w in windows), np.int32, len(windows))
+    longest = int(lengths.max(initial=0)) if steps is None else steps
+    for index, window in enumerate(windows):
+        if window.ndim != 2 or window.shape[1] != sensors or not 1 <= len(window) <= longest:
+            raise ShapeMismatch(
+                f"window {index} has shape {window.shape}, expected (1..{longest}, {sensors})"
+            )
+    if len(windows) > 0 and (lengths == longest).all():
+        readings = np.stack(windows).astype(np.float64, copy=False)
+    else:
+        readings = np.full((len(windows), longest, sensors), np.nan)
+        for index, window in enumerate(windows):
+            readings[index, : len(window)] = window
+    observed = np.isfinite(readings)
+    readings = np.where(observed, readings, 0.0)
+    return Batch(readings, observed, lengths, np.atleast_2d(center), np.atleast_2d(scale))
+
+
+def segments(
+    timestamps: Floats | None, rows: int, period_s: float | None, max_gap_periods: float
+) -> list[slice]:
+    """Runs of rows that may share a window: no gap longer than `max_gap_periods` periods, no backward step.
+
+    timestamps: float64 (rows,), seconds; None means evenly sampled without gaps.
+    """
+    if timestamps is None or rows == 0:
+        return [slice(0, rows)] if rows else []
+    steps = np.diff(timestamps)
+    breaks = steps <= 0
+    if period_s is not None:
+        breaks |= steps > max_gap_periods * period_s
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), rows]
+    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def window_ends(runs: Sequence[slice], minimum_steps: int, stride: int = 1) -> NDArray[np.intp]:
+    """Rows at which a window may end: at least `minimum_steps` rows into their run, every `stride` rows."""
+    ends = [np.arange(run.start + minimum_steps - 1, run.stop, stride) for run in runs]
+    return np.concatenate(ends) if ends else np.empty(0, np.intp)
+
+
+def windows_ending_at(
+    values: Floats, runs: Sequence[slice], ends: NDArray[np.intp], steps: int
+) -> list[Floats]:
+    """The windows (views, at most `steps` rows) of `values` (rows, sensors) that end at the given rows.
+
+    A window starts where its run starts, if that is later than `steps` rows before its end.
+    """
+    starts = np.array([run.start for run in runs], np.intp)
+    run_start = starts[np.searchsorted(starts, ends, side="right") - 1]
+    first = np.maximum(ends - steps + 1, run_start)
+    return [values[a : b + 1] for a, b in zip(first.tolist(), ends.tolist(), strict=True)]
