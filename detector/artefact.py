@@ -100,12 +100,12 @@ def load_golden(artefact: Artefact) -> Golden:
 
 
 def check_golden(artefact: Artefact, golden: Golden, outputs: Outputs) -> None:
-    """Raises ArtefactRefused when a runtime's outputs differ from the golden ones by more than the tolerance."""
+    """Raises ArtefactRefused when outputs differ from the golden ones by more than GOLDEN_TOLERANCE."""
     for name in Outputs.__slots__:
         expected, given = getattr(golden.outputs, name), getattr(outputs, name)
         worst = float(np.max(np.abs(expected - given))) if expected.shape == given.shape else np.inf
         if not worst <= GOLDEN_TOLERANCE:
             raise ArtefactRefused(
                 artefact.folder,
-                f"golden replay failed: {name} differs by {worst:.2g}, at most {GOLDEN_TOLERANCE:g} is allowed",
+                f"golden replay failed: {name} differs by {worst:.2g}, allowed is {GOLDEN_TOLERANCE:g}",
             )

@@ -26,7 +26,7 @@ from detector.scores import (
     threshold,
 )
 from detector.verdict import DecidedBy, Ruling, Verdict
-from detector.windows import Batch, Floats, Singles, segments, stack, window_ends, windows_ending_at
+from detector.windows import Batch, Bools, Floats, Singles, segments, stack, window_ends, windows_ending_at
 
 # Windows that are run at once where many are to be scored: enough to keep the processor busy, small
 # enough for its cache.
@@ -88,7 +88,10 @@ class Detector:
         self._center, self._scale = manifest.center, manifest.scale
         self._left_out = np.array([not sensor.scored for sensor in manifest.sensors])
         self._typical = np.array([sensor.typical_error for sensor in manifest.sensors])
-        self._normal_scores = np.array(manifest.calibration.normal_scores)
+        self._normal_scores = {
+            by_asset: np.array(manifest.calibration.normal_operation(by_asset).scores)
+            for by_asset in (False, True)
+        }
         self._rules = QualityRules(manifest)
 
     @classmethod
@@ -114,32 +117,34 @@ class Detector:
 
     def interpret(self, windows: Sequence[Window], batch: Batch, outputs: Outputs) -> Scores:
         """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
-        calibration = self.manifest.calibration
         errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
+        by_asset = np.array([window.baseline is not None for window in windows])
         class_score = standardise_score(
-            classifier_score(outputs.logits),
-            _levels(windows, calibration.classifier, "classifier"),
+            classifier_score(outputs.logits), *self._levels(windows, "classifier")
         )
         error_score = standardise_score(
-            reconstruction_score(errors, self._typical),
-            _levels(windows, calibration.reconstruction, "reconstruction"),
+            reconstruction_score(errors, self._typical), *self._levels(windows, "reconstruction")
         )
         combined = combine(class_score, error_score)
         return Scores(
-            probabilities=softmax(outputs.logits, calibration.temperature),
+            probabilities=softmax(outputs.logits, self.manifest.calibration.temperature),
             error=reconstruction_error(errors, batch.observed),
             sensor_errors=errors,
             classifier=class_score,
             reconstruction=error_score,
             combined=combined,
-            p_value=p_values(combined, self._normal_scores),
+            p_value=np.where(
+                by_asset,
+                p_values(combined, self._normal_scores[True]),
+                p_values(combined, self._normal_scores[False]),
+            ),
             expected=outputs.reconstruction,
         )
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
         """Decide on one window of a scored batch. Raises UnsupportedBudget."""
-        limit = self.score_limit(options.false_alarm_rate)
         baseline = window.baseline
+        limit = self.score_limit(options.false_alarm_rate, by_asset=baseline is not None)
         left_out = self._left_out_for(baseline)
         shift = None if baseline is None else baseline.center - self._center
         quality = self._rules.inspect(window.values, left_out, shift, window.notes)
@@ -171,13 +176,13 @@ class Detector:
             verdicts += [self.verdict(w, scores, i, options) for i, w in enumerate(part)]
         return verdicts
 
-    def score_limit(self, false_alarm_rate: float | None = None) -> float:
+    def score_limit(self, false_alarm_rate: float | None = None, *, by_asset: bool = False) -> float:
         """The combined score from which a window is anomalous. Raises UnsupportedBudget."""
         rate = self.manifest.default_false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        smallest = self.manifest.calibration.smallest_false_alarm_rate
+        smallest = self.manifest.calibration.normal_operation(by_asset).smallest_false_alarm_rate
         if rate < smallest:
             raise UnsupportedBudget(rate, smallest)
-        return threshold(self._normal_scores, rate)
+        return threshold(self._normal_scores[by_asset], rate)
 
     def commission(self, values: Floats, timestamps: Floats | None = None) -> Baseline:
         """The baseline of an asset from rows of its known-normal operation.
@@ -194,25 +199,36 @@ class Detector:
             raise BaselineRefused(f"no {shape.steps} consecutive rows without a gap")
         if self._left_out_for(baseline).all():
             raise BaselineRefused("every sensor drifts: the readings are not of steady operation")
-        calibration = self.manifest.calibration
-        plain = replace(
-            baseline, classifier=calibration.classifier, reconstruction=calibration.reconstruction
+        windows = [Window(w, baseline) for w in windows_ending_at(values, runs, ends, shape.steps)]
+        raw = self.raw_scores(windows)
+        normal = self.manifest.calibration.normal_operation(by_asset=True)
+        return replace(
+            baseline,
+            classifier=level(raw[0], normal.classifier),
+            reconstruction=level(raw[1], normal.reconstruction),
         )
-        windows = [Window(w, plain) for w in windows_ending_at(values, runs, ends, shape.steps)]
-        raw_classifier: list[Floats] = []
-        raw_reconstruction: list[Floats] = []
+
+    def raw_scores(self, windows: Sequence[Window]) -> tuple[Floats, Floats]:
+        """Classifier and reconstruction score of each window, before they are standardised by any level."""
+        classifier: list[Floats] = []
+        reconstruction: list[Floats] = []
         for start in range(0, len(windows), BATCH_WINDOWS):
             batch, outputs = self.run(windows[start : start + BATCH_WINDOWS])
             errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
-            raw_classifier.append(classifier_score(outputs.logits))
-            raw_reconstruction.append(reconstruction_score(errors, self._typical))
-        return replace(
-            baseline,
-            classifier=level(np.concatenate(raw_classifier), calibration.classifier),
-            reconstruction=level(np.concatenate(raw_reconstruction), calibration.reconstruction),
-        )
+            classifier.append(classifier_score(outputs.logits))
+            reconstruction.append(reconstruction_score(errors, self._typical))
+        return np.concatenate(classifier), np.concatenate(reconstruction)
 
-    def _left_out_for(self, baseline: Baseline | None) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
+        """Mean and deviation of a raw score on normal windows, by window: its asset's own, or the model's."""
+        levels = []
+        for window in windows:
+            normal = self.manifest.calibration.normal_operation(window.baseline is not None)
+            own = None if window.baseline is None else getattr(window.baseline, kind)
+            levels.append(own or getattr(normal, kind))
+        return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
+
+    def _left_out_for(self, baseline: Baseline | None) -> Bools:
         left_out = self._left_out if baseline is None else self._left_out | baseline.left_out
         return np.asarray(left_out)
 
@@ -232,11 +248,11 @@ class Detector:
             batch = replace(batch, observed=batch.observed & ~left_out[:, None, :])
         return batch
 
-    def _expected(self, scores: Scores, index: int, window: Window, left_out: object) -> Floats:
+    def _expected(self, scores: Scores, index: int, window: Window, left_out: Bools) -> Floats:
         center = self._center if window.baseline is None else window.baseline.center
         scale = self._scale if window.baseline is None else window.baseline.scale
         expected = scores.expected[index, : len(window.values)].astype(np.float64) * scale + center
-        return np.where(left_out, np.nan, expected)
+        return np.asarray(np.where(left_out, np.nan, expected))
 
 
 def level(raw: Floats, model: Level) -> Level:
@@ -246,13 +262,6 @@ def level(raw: Floats, model: Level) -> Level:
     if len(raw) == 0:
         return model
     return Level(float(raw.mean()), max(float(raw.std()), 0.5 * model.sd))
-
-
-def _levels(windows: Sequence[Window], model: Level, kind: str) -> Level | tuple[Floats, Floats]:
-    if all(window.baseline is None for window in windows):
-        return model
-    levels = [model if w.baseline is None else getattr(w.baseline, kind) or model for w in windows]
-    return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
 
 
 def _decided_by(classifier: float, reconstruction: float, limit: float) -> DecidedBy:

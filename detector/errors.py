@@ -72,7 +72,7 @@ class ModelNotFound(DetectorError):
 
 
 class ArtefactRefused(DetectorError):
-    """A model's folder is incomplete, altered, of another schema, or does not reproduce its golden answers."""
+    """A model's folder is incomplete, altered, of another schema, or fails its golden replay."""
 
     def __init__(self, folder: object, reason: str) -> None:
         super().__init__(f"{folder}: {reason}")

@@ -59,31 +59,47 @@ class Level(Struct, frozen=True, forbid_unknown_fields=True):
     sd: Positive
 
 
+class NormalOperation(Struct, frozen=True, forbid_unknown_fields=True):
+    """How held-out normal windows score, by one kind of baseline.
+
+    classifier, reconstruction: level of each raw score.
+    scores: ascending combined scores, each window standardised by the level that a caller would have.
+    independent_windows: how many of those count as independent, windows that share steps counted once.
+    """
+
+    classifier: Level
+    reconstruction: Level
+    scores: Annotated[list[float], Meta(min_length=1)]
+    independent_windows: Annotated[int, Meta(ge=1)]
+
+    @property
+    def smallest_false_alarm_rate(self) -> float:
+        """Below this rate no threshold has support: 1 / (independent windows + 1)."""
+        return 1.0 / (self.independent_windows + 1)
+
+
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """How raw scores become probabilities and p-values; fitted on data apart from training and test.
 
     temperature: divides the logits (Guo et al. 2017, On Calibration of Modern Neural Networks).
     probabilities_from: `recorded` faults, `injected` faults, or `both`.
     prior: share of anomalous windows that the probabilities assume.
-    classifier, reconstruction: level of each raw score on normal windows at the model's own baseline.
-    normal_scores: ascending combined scores of held-out normal windows.
-    independent_windows: how many of those count as independent, windows that share steps counted once.
-    held_out: what the normal scores come from, in words.
+    model_baseline: windows standardised by the model's own centre and scale.
+    asset_baseline: windows of assets that were commissioned first; None when no data allowed to measure it,
+        and then the table of the model's baseline serves.
+    held_out: what the normal windows come from, in words.
     """
 
     temperature: Positive
     probabilities_from: str
     prior: Share
-    classifier: Level
-    reconstruction: Level
-    normal_scores: Annotated[list[float], Meta(min_length=1)]
-    independent_windows: Annotated[int, Meta(ge=1)]
+    model_baseline: NormalOperation
+    asset_baseline: NormalOperation | None
     held_out: str
 
-    @property
-    def smallest_false_alarm_rate(self) -> float:
-        """Below this rate no threshold has support: 1 / (independent windows + 1)."""
-        return 1.0 / (self.independent_windows + 1)
+    def normal_operation(self, by_asset: bool) -> NormalOperation:
+        """The table for windows judged by an asset's baseline, or by the model's."""
+        return self.asset_baseline if by_asset and self.asset_baseline else self.model_baseline
 
 
 class TrainingData(Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,8 +171,10 @@ def parse_manifest(content: bytes, folder: object) -> Manifest:
         raise ArtefactRefused(folder, "two sensors share a name")
     if manifest.window.minimum_steps > manifest.window.steps:
         raise ArtefactRefused(folder, "window.minimum_steps exceeds window.steps")
-    if sorted(manifest.calibration.normal_scores) != manifest.calibration.normal_scores:
-        raise ArtefactRefused(folder, "calibration.normal_scores are not ascending")
+    for by_asset in (False, True):
+        scores = manifest.calibration.normal_operation(by_asset).scores
+        if sorted(scores) != scores:
+            raise ArtefactRefused(folder, "the scores of calibration are not ascending")
     return manifest
 
 

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ShapeMismatch
-from detector.manifest import Level
 from detector.windows import Bools, Floats, Singles
 
 # One score of a window cannot outvote the other without bound: below, the classifier's confidence in
@@ -14,7 +13,7 @@ _TINY = 1e-12
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
-    """Probabilities (windows, classes) that sum to 1; the largest logit is subtracted first, so none overflows."""
+    """Probabilities (windows, classes), summing to 1; the largest logit is subtracted, so none overflows."""
     scaled = logits.astype(np.float64) / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
@@ -71,9 +70,8 @@ def reconstruction_score(errors: Floats, typical: Floats) -> Floats:
     return np.asarray(np.log(mean + _TINY))
 
 
-def standardise_score(score: Floats, level: Level | tuple[Floats, Floats]) -> Floats:
+def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:
     """A raw score in deviations from its level on normal windows, cut to STANDARD_SCORE_RANGE."""
-    mean, sd = (level.mean, level.sd) if isinstance(level, Level) else level
     return np.asarray(np.clip((score - mean) / sd, *STANDARD_SCORE_RANGE))
 
 

@@ -6,6 +6,7 @@ served what it was trained on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def segments(
     if period_s is not None:
         breaks |= steps > max_gap_periods * period_s
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), rows]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def window_ends(runs: Sequence[slice], minimum_steps: int, stride: int = 1) -> NDArray[np.intp]:

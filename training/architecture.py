@@ -1,0 +1,128 @@
+"""The network: an autoencoder whose encoded window feeds a decoder and a softmax head.
+
+    readings, observed, center, scale --Standardise--> encoder --> code --+--> decoder --> reconstruction
+    lengths ------------------------------mask------------^               +--> head -----> logits
+
+Standardisation is inside, so that training and serving cannot scale differently.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+ENCODER = "encoder_{}"
+DECODER = "decoder_{}"
+RECONSTRUCTION = "reconstruction"
+LOGITS = "logits"
+# Beyond this many deviations a reading is as strange as it gets; it keeps squares finite in float32.
+STANDARDISED_LIMIT = 1e4
+
+
+@keras.saving.register_keras_serializable("offnormal")
+class Standardise(layers.Layer):  # type: ignore[misc]
+    """(readings - center) / scale in float64, then float32; 0 where nothing was observed.
+
+    Inputs: readings float64 and observed bool (windows, steps, sensors); center and scale float64
+    (windows or 1, sensors). Output float32 (windows, steps, sensors), within ±STANDARDISED_LIMIT.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, readings: Any, observed: Any, center: Any, scale: Any) -> Any:
+        standardised = (readings - ops.expand_dims(center, 1)) / ops.expand_dims(scale, 1)
+        clipped = ops.clip(standardised, -STANDARDISED_LIMIT, STANDARDISED_LIMIT)
+        return ops.where(observed, ops.cast(clipped, "float32"), 0.0)
+
+
+@keras.saving.register_keras_serializable("offnormal")
+class EncoderInput(layers.Layer):  # type: ignore[misc]
+    """Clipped readings beside their observed flags: (windows, steps, 2 × sensors)."""
+
+    def __init__(self, clip: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.clip = clip
+
+    def call(self, standardised: Any, observed: Any) -> Any:
+        flags = ops.cast(observed, "float32")
+        return ops.concatenate([ops.clip(standardised, -self.clip, self.clip), flags], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "clip": self.clip}
+
+
+@keras.saving.register_keras_serializable("offnormal")
+class StepMask(layers.Layer):  # type: ignore[misc]
+    """bool (windows, steps): True for the first `lengths` steps of each window."""
+
+    def call(self, lengths: Any, like: Any) -> Any:
+        positions = ops.expand_dims(ops.arange(ops.shape(like)[1], dtype="int32"), 0)
+        return ops.less(positions, ops.expand_dims(lengths, 1))
+
+
+@keras.saving.register_keras_serializable("offnormal")
+class RepeatCode(layers.Layer):  # type: ignore[misc]
+    """The code of a window at every step: (windows, units) -> (windows, steps, units)."""
+
+    def call(self, code: Any, like: Any) -> Any:
+        return ops.repeat(ops.expand_dims(code, 1), ops.shape(like)[1], axis=1)
+
+
+def build_network(
+    sensors: int,
+    classes: int,
+    cell: str,
+    units: list[int],
+    input_clip: float,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+) -> keras.Model:
+    """A Keras model: inputs as in `detector.windows.Batch`, outputs as in `detector.runtime.Outputs`.
+
+    cell: `lstm` or `gru`. units: of each encoder layer; the decoder has them in reverse.
+    """
+    recurrent = {"lstm": layers.LSTM, "gru": layers.GRU}[cell]
+    readings = keras.Input((None, sensors), dtype="float64", name="readings")
+    observed = keras.Input((None, sensors), dtype="bool", name="observed")
+    lengths = keras.Input((), dtype="int32", name="lengths")
+    center = keras.Input((sensors,), dtype="float64", name="center")
+    scale = keras.Input((sensors,), dtype="float64", name="scale")
+
+    standardised = Standardise(name="standardised")(readings, observed, center, scale)
+    mask = StepMask(name="step_mask")(lengths, readings)
+    signal = EncoderInput(input_clip, name="encoder_input")(standardised, observed)
+    for depth, width in enumerate(units):
+        signal = recurrent(
+            width,
+            return_sequences=depth < len(units) - 1,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            name=ENCODER.format(depth),
+        )(signal, mask=mask)
+    code = signal
+    signal = RepeatCode(name="repeat_code")(code, readings)
+    for depth, width in enumerate(reversed(units)):
+        signal = recurrent(
+            width,
+            return_sequences=True,
+            dropout=dropout if depth else 0.0,
+            recurrent_dropout=recurrent_dropout,
+            name=DECODER.format(depth),
+        )(signal)
+    reconstruction = layers.Dense(sensors, name=RECONSTRUCTION)(signal)
+    logits = layers.Dense(classes, name=LOGITS)(code)
+    return keras.Model(
+        {
+            "readings": readings,
+            "observed": observed,
+            "lengths": lengths,
+            "center": center,
+            "scale": scale,
+        },
+        {"standardised": standardised, "reconstruction": reconstruction, "logits": logits},
+    )
