@@ -1,0 +1,165 @@
+"""From recordings to standardised rows with a known state: the ground that windows are sampled from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.baseline import DRIFT_LIMIT, Baseline, commission, measure
+from detector.errors import BaselineRefused
+from detector.windows import Bools, Floats, Singles, segments
+from history.recording import Recording
+from training.errors import NotEnoughData
+from training.recipe import Recipe
+
+NORMAL = 0
+UNUSED = -1
+NORMAL_CLASS = "normal"
+ANOMALOUS_CLASS = "anomalous"
+OTHER_CLASS = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What is known of the sensors before training, from training recordings only.
+
+    center, scale: (sensors,), over all normal rows; the model's own baseline. drifting: bool (sensors,).
+    period_s: sampling period, None where no recording has timestamps. per_asset: whether each recording
+    is standardised by its own baseline. classes: `normal` first.
+    """
+
+    sensors: tuple[str, ...]
+    classes: tuple[str, ...]
+    center: Floats
+    scale: Floats
+    drift: Floats
+    drifting: Bools
+    period_s: float | None
+    per_asset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One recording, ready for the network.
+
+    standardised: float32 (rows, sensors), by the asset's or the model's baseline; NaN missing or left out.
+    state: int (rows,); NORMAL, the index of a fault's class, or UNUSED (unlabelled or recovering).
+    runs: stretches of rows that may share a window. baseline: the asset's own, or None.
+    """
+
+    recording: Recording
+    baseline: Baseline | None
+    standardised: Singles
+    state: NDArray[np.int64]
+    runs: tuple[slice, ...]
+
+
+def all_sensors(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Names of the sensors of all recordings, in order of first appearance."""
+    return tuple(dict.fromkeys(name for recording in recordings for name in recording.sensors))
+
+
+def all_classes(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """`normal`, then the classes of the labels. Injected faults are `anomalous` beside 0/1 labels or none,
+    and `other` beside named faults, so that they never pass for one of those."""
+    named = {str(label) for r in recordings if r.labels is not None for label in np.unique(r.labels)}
+    faults = sorted(named - {NORMAL_CLASS, ""})
+    if faults in ([], [ANOMALOUS_CLASS]):
+        return (NORMAL_CLASS, ANOMALOUS_CLASS)
+    return (NORMAL_CLASS, *faults, OTHER_CLASS)
+
+
+def row_states(recording: Recording, classes: tuple[str, ...], recovery_rows: int) -> NDArray[np.int64]:
+    """State of each row. Without labels every row counts as normal.
+
+    Normal rows within `recovery_rows` after a fault are UNUSED: often labelled normal, often still disturbed.
+    """
+    rows = len(recording.values)
+    if recording.labels is None:
+        return np.zeros(rows, np.int64)
+    index = {name: position for position, name in enumerate(classes)}
+    state = np.array([index.get(str(label), UNUSED) for label in recording.labels], np.int64)
+    faulty = state > NORMAL
+    last_fault = np.maximum.accumulate(np.where(faulty, np.arange(rows), -(recovery_rows + 1) - rows))
+    recovering = (np.arange(rows) - last_fault <= recovery_rows) & ~faulty
+    state[recovering] = UNUSED
+    return state
+
+
+def survey(recordings: Sequence[Recording], recipe: Recipe) -> Population:
+    """Look at the training recordings as a whole. Raises NotEnoughData."""
+    classes = all_classes(recordings)
+    recovery = _recovery_rows(recipe)
+    normals = [r.values[row_states(r, classes, recovery) == NORMAL] for r in recordings]
+    normals = [rows for rows in normals if len(rows) >= recipe.least_steps]
+    if not normals:
+        raise NotEnoughData("no recording for training holds a window of normal operation")
+    pooled = np.concatenate(normals)
+    center, scale, _ = measure(pooled)
+    per_asset = _per_asset(recordings, classes, recipe)
+    firsts = [rows[: recipe.baseline_rows] if per_asset else rows for rows in normals]
+    drifts = np.stack([measure(rows)[2] for rows in firsts])
+    drift = np.median(drifts, axis=0)
+    drifting = drift > DRIFT_LIMIT
+    if drifting.all():
+        # Then nothing would be left to judge by, and the trend is the machine's normal operation.
+        drifting = np.zeros_like(drifting)
+    periods = [r.period_s for r in recordings if r.period_s is not None]
+    return Population(
+        sensors=recordings[0].sensors,
+        classes=classes,
+        center=np.nan_to_num(center),
+        scale=np.where(np.isfinite(scale), scale, 1.0),
+        drift=drift,
+        drifting=drifting,
+        period_s=float(np.median(periods)) if periods else None,
+        per_asset=per_asset,
+    )
+
+
+def prepare(recording: Recording, population: Population, recipe: Recipe) -> Experiment:
+    """Standardise one recording and find the state of its rows."""
+    state = row_states(recording, population.classes, _recovery_rows(recipe))
+    baseline = own_baseline(recording, state, population, recipe)
+    center = population.center if baseline is None else baseline.center
+    scale = population.scale if baseline is None else baseline.scale
+    standardised = ((recording.values - center) / scale).astype(np.float32)
+    left_out = population.drifting if baseline is None else population.drifting | baseline.left_out
+    standardised[:, left_out] = np.nan
+    standardised[~np.isfinite(standardised)] = np.nan
+    runs = segments(recording.timestamps, len(recording.values), population.period_s, recipe.max_gap_periods)
+    return Experiment(recording, baseline, standardised, state, tuple(runs))
+
+
+def own_baseline(
+    recording: Recording, state: NDArray[np.int64], population: Population, recipe: Recipe
+) -> Baseline | None:
+    """The baseline of a recording's first normal rows, or None where the pooled one serves."""
+    if not population.per_asset:
+        return None
+    rows = np.flatnonzero(state == NORMAL)[: recipe.baseline_rows]
+    try:
+        return commission(recording.values[rows], population.center, population.scale)
+    except BaselineRefused:
+        return None
+
+
+def _recovery_rows(recipe: Recipe) -> int:
+    return round(recipe.recovery_windows * recipe.window_steps)
+
+
+def _per_asset(recordings: Sequence[Recording], classes: tuple[str, ...], recipe: Recipe) -> bool:
+    if recipe.baseline != "auto":
+        return recipe.baseline == "asset"
+    measured = []
+    for recording in recordings:
+        rows = np.flatnonzero(row_states(recording, classes, 0) == NORMAL)[: recipe.baseline_rows]
+        if len(rows) >= recipe.baseline_rows // 2:
+            measured.append(measure(recording.values[rows])[:2])
+    if len(measured) < 3:
+        return False
+    centers, scales = np.stack([m[0] for m in measured]), np.stack([m[1] for m in measured])
+    with np.errstate(invalid="ignore"):
+        between = np.nanstd(centers, axis=0) / np.nanmedian(scales, axis=0)
+    return bool(np.nanmedian(between) > 1.0)

@@ -1,0 +1,80 @@
+"""What the training data looked like, for the manifest: sensors, fingerprint, time span."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from detector.manifest import Sensor, TrainingData
+from detector.windows import Floats
+from history.recording import Recording
+from training.dataset import NORMAL, Experiment, Population
+
+QUANTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
+
+
+def describe_sensors(
+    experiments: Sequence[Experiment], population: Population, units: Mapping[str, str]
+) -> list[Sensor]:
+    """One entry a sensor, over normal rows of the training experiments; typical errors are still 1."""
+    normal = [e.recording.values[e.state == NORMAL] for e in experiments]
+    pooled = np.concatenate(normal)
+    sensors = []
+    for index, name in enumerate(population.sensors):
+        column = pooled[:, index]
+        column = column[np.isfinite(column)]
+        quantiles = np.quantile(column, QUANTILES).tolist() if len(column) else [0.0] * len(QUANTILES)
+        changes = np.concatenate([np.abs(np.diff(rows[:, index])) for rows in normal])
+        changes = changes[np.isfinite(changes)]
+        sensors.append(
+            Sensor(
+                name=name,
+                unit=units.get(name),
+                center=float(population.center[index]),
+                scale=float(population.scale[index]),
+                quantiles=[float(f"{value:.8g}") for value in quantiles],
+                noise=float(np.median(changes)) if len(changes) else 0.0,
+                longest_flat=max(longest_run(rows[:, index]) for rows in normal),
+                drift=round(float(population.drift[index]), 3),
+                scored=not bool(population.drifting[index]) and len(column) > 0,
+                typical_error=1.0,
+            )
+        )
+    return sensors
+
+
+def longest_run(column: Floats) -> int:
+    """Most consecutive equal readings, missing ones passed over."""
+    column = column[np.isfinite(column)]
+    if len(column) == 0:
+        return 0
+    edges = np.flatnonzero(np.diff(column) != 0)
+    return int(np.diff(np.concatenate([[-1], edges, [len(column) - 1]])).max())
+
+
+def describe_data(
+    recordings: Sequence[Recording], labels: str, description: str, licence: str
+) -> TrainingData:
+    """Fingerprint of the readings and labels themselves, whatever file format they came in."""
+    digest = hashlib.sha256()
+    for recording in sorted(recordings, key=lambda r: r.name):
+        digest.update("\0".join([recording.name, *recording.sensors]).encode())
+        digest.update(np.ascontiguousarray(recording.values).tobytes())
+        if recording.labels is not None:
+            digest.update("\0".join(map(str, recording.labels)).encode())
+    stamps = [r.timestamps for r in recordings if r.timestamps is not None and len(r.timestamps)]
+    return TrainingData(
+        sha256=digest.hexdigest(),
+        files=len({r.name for r in recordings}),
+        rows=sum(len(r.values) for r in recordings),
+        start=_iso(min(float(s.min()) for s in stamps)) if stamps else None,
+        end=_iso(max(float(s.max()) for s in stamps)) if stamps else None,
+        labels=labels,
+        description=description,
+        licence=licence,
+    )
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

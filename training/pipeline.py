@@ -1,0 +1,164 @@
+"""From recordings to a published model: split, fit, export, calibrate, evaluate, seal."""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from detector.artefact import CARD_FILE, GOLDEN_FILE, TWIN_FILE, save_golden
+from detector.manifest import SCHEMA_VERSION, Architecture, Manifest, WindowShape
+from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
+from detector.store import ModelStore
+from history.recording import Recording
+from history.twin import Twin
+from training.architecture import build_network
+from training.calibrate import calibrate, empty_calibration
+from training.dataset import NORMAL, Experiment, Population, all_sensors, prepare, survey
+from training.describe import describe_data, describe_sensors
+from training.errors import NotEnoughData
+from training.export import export_onnx
+from training.fit import Curves, OnStep, fit
+from training.golden import make_golden
+from training.keras_runtime import KERAS_FILE, KerasRuntime
+from training.publish import publish, staging
+from training.recipe import Recipe
+from training.sampling import WindowSampler
+from training.split import Split, split
+
+_LIBRARIES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What people should know of a model that its data does not say. units: by sensor name."""
+
+    name: str
+    description: str = ""
+    licence: str = ""
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A published model and how it came about."""
+
+    folder: Path
+    manifest: Manifest
+    split: Split
+    curves: Curves
+
+
+OnStage = Callable[[str], None]
+
+
+def train(
+    recordings: Sequence[Recording],
+    about: About,
+    store: ModelStore,
+    recipe: Recipe,
+    test: Sequence[Recording] = (),
+    on_stage: OnStage = lambda stage: None,
+    on_step: OnStep | None = None,
+) -> Trained:
+    """Train a model and publish it as the next version of its name.
+
+    recordings: divided into training, calibration and test (training/split.py). test: recordings to report
+    on instead. on_stage: called with what begins now, in words. on_step: see `fit`.
+    Raises TrainingError; the store is untouched unless the whole artefact was written and verified.
+    """
+    sensors = all_sensors(recordings)
+    if not sensors:
+        raise NotEnoughData("no sensors in the given files")
+    on_stage("Looking at the data")
+    parts = split([r.select(sensors) for r in recordings], recipe, [r.select(sensors) for r in test])
+    population = survey(parts.train, recipe)
+    experiments = [prepare(recording, population, recipe) for recording in parts.train]
+
+    keras.utils.set_random_seed(recipe.seed)
+    rng = np.random.default_rng([recipe.seed, 2])
+    network = build_network(
+        len(sensors),
+        len(population.classes),
+        recipe.cell,
+        list(recipe.units),
+        recipe.input_clip,
+        recipe.dropout,
+        recipe.recurrent_dropout,
+    )
+    sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
+    on_stage("Fitting")
+    curves = fit(network, sampler, recipe, on_step)
+
+    with staging(store, about.name) as folder:
+        on_stage("Exporting")
+        network.save(folder / KERAS_FILE)
+        export_onnx(network, population.center, population.scale, folder / MODEL_FILE)
+        on_stage("Calibrating")
+        draft = _draft(about, parts, population, experiments, recipe, network.count_params())
+        held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
+        manifest = calibrate(draft, OnnxRuntime(folder), folder, held_out, recipe, parts.by)
+        twin = Twin.fit(sensors, _normal_rows(experiments), population.center, population.scale)
+        twin.save(folder / TWIN_FILE)
+        save_golden(folder / GOLDEN_FILE, make_golden(twin, manifest, KerasRuntime(folder), rng))
+        on_stage("Publishing")
+        (folder / CARD_FILE).write_text(f"# {about.name}\n", encoding="utf-8")
+        final = publish(store, folder, manifest)
+    return Trained(final, manifest, parts, curves)
+
+
+def _normal_rows(experiments: Sequence[Experiment]) -> list[Any]:
+    """Standardised rows of normal operation; a sensor that is left out counts as lying at its centre."""
+    rows = []
+    for experiment in experiments:
+        normal = experiment.standardised[experiment.state == NORMAL].astype(np.float64)
+        unseen = ~np.isfinite(normal).any(axis=0)
+        normal[:, unseen] = 0.0
+        rows.append(normal)
+    return rows
+
+
+def _draft(
+    about: About,
+    parts: Split,
+    population: Population,
+    experiments: Sequence[Experiment],
+    recipe: Recipe,
+    parameters: int,
+) -> Manifest:
+    labelled = any(r.labels is not None for r in parts.train)
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=about.name,
+        version=1,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        sensors=describe_sensors(experiments, population, about.units),
+        window=WindowShape(
+            recipe.window_steps, recipe.least_steps, population.period_s, recipe.max_gap_periods
+        ),
+        classes=list(population.classes),
+        architecture=Architecture(recipe.cell, list(recipe.units), recipe.input_clip, parameters),
+        recipe={
+            **recipe.model_dump(mode="json"),
+            "baseline": "asset" if population.per_asset else "pooled",
+        },
+        calibration=empty_calibration(),
+        default_false_alarm_rate=0.5,
+        metrics={},
+        training_data=describe_data(
+            [*parts.train, *parts.calibration],
+            "recorded and injected faults" if labelled else "injected faults only",
+            about.description,
+            about.licence,
+        ),
+        libraries={
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+        },
+        files={},
+    )

@@ -1,0 +1,163 @@
+"""Batches for fitting: windows of normal operation, windows with recorded and with injected faults."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.windows import Bools, Ints, Singles, window_ends
+from history.faults import FAULTS
+from training.dataset import NORMAL, Experiment
+from training.errors import NotEnoughData
+from training.recipe import Recipe
+
+FAULT_SIZE = (1.5, 6.0)
+# Share of injected faults that are active from the first step of the window.
+ACTIVE_FROM_START = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """standardised, target: float32 (windows, steps, sensors); the target is the window without its fault.
+
+    observed, wanted: bool, same shape; given to the network, and counted in the reconstruction loss.
+    lengths: int32 (windows,). klass: int32 (windows,).
+    """
+
+    standardised: Singles
+    observed: Bools
+    lengths: Ints
+    target: Singles
+    wanted: Bools
+    klass: Ints
+
+
+class WindowSampler:
+    """Draws batches afresh, so that no fault is ever seen twice. Raises NotEnoughData."""
+
+    def __init__(
+        self, experiments: Sequence[Experiment], recipe: Recipe, classes: int, rng: np.random.Generator
+    ) -> None:
+        self._recipe = recipe
+        self._rng = rng
+        self._rows = np.concatenate([experiment.standardised for experiment in experiments])
+        normal, faulty = _ends(experiments, recipe.window_steps)
+        if len(normal) == 0:
+            raise NotEnoughData(
+                f"no window of {recipe.window_steps} consecutive normal steps to train on: "
+                "give more data, or a shorter window_steps"
+            )
+        self._normal = normal
+        self._faulty = {klass: ends for klass, ends in faulty.items() if len(ends)}
+        self._injected_class = classes - 1
+        self.injected_share = recipe.injected_share or (0.3 if self._faulty else 0.5)
+        self.recorded_share = recipe.recorded_share if self._faulty else 0.0
+
+    @property
+    def normal_windows(self) -> int:
+        return len(self._normal)
+
+    @property
+    def recorded_windows(self) -> int:
+        return sum(map(len, self._faulty.values()))
+
+    def draw(self, windows: int) -> TrainingBatch:
+        """One batch: recorded faults first, then injected ones, then normal windows."""
+        rng, recipe = self._rng, self._recipe
+        recorded = round(self.recorded_share * windows)
+        injected = round(self.injected_share * windows)
+        ends = np.empty(windows, np.intp)
+        klass = np.full(windows, NORMAL, np.int32)
+        if recorded:
+            # Each class alike, however rare.
+            kinds = rng.choice(list(self._faulty), recorded)
+            ends[:recorded] = [rng.choice(self._faulty[kind]) for kind in kinds.tolist()]
+            klass[:recorded] = kinds
+        ends[recorded:] = rng.choice(self._normal, windows - recorded)
+        klass[recorded : recorded + injected] = self._injected_class
+
+        steps = np.arange(-recipe.window_steps + 1, 1)
+        values = self._rows[ends[:, None] + steps]
+        if recipe.offset_sd:
+            offsets = rng.normal(0.0, recipe.offset_sd, (windows, 1, values.shape[2]))
+            values[recorded:] += offsets[recorded:].astype(np.float32)
+        observed = np.isfinite(values)
+        values = np.where(observed, values, 0.0).astype(np.float32)
+        target = values.copy()
+        wanted = observed.copy()
+        wanted[:recorded] = False
+        for window in range(recorded, recorded + injected):
+            inject(values[window], observed[window], rng)
+        values[~observed] = 0.0
+        observed &= self._kept(windows, values.shape[1:])
+        values[~observed] = 0.0
+        clip = np.float32(recipe.input_clip)
+        return self._shortened(
+            TrainingBatch(
+                values,
+                observed,
+                np.full(windows, recipe.window_steps, np.int32),
+                np.clip(target, -clip, clip),
+                wanted,
+                klass,
+            )
+        )
+
+    def _kept(self, windows: int, shape: tuple[int, ...]) -> Bools:
+        """Readings that stay when some windows lose a sensor and some lose readings here and there."""
+        rng, share = self._rng, self._recipe.missing_share
+        kept = np.ones((windows, *shape), np.bool_)
+        losing = rng.random((2, windows)) < share
+        if shape[1] > 1:
+            dead = losing[0, :, None] & (rng.random((windows, shape[1])) < 1.0 / shape[1])
+            kept &= ~dead[:, None, :]
+        kept &= ~(losing[1, :, None, None] & (rng.random((windows, *shape)) < 0.2))
+        return kept
+
+    def _shortened(self, batch: TrainingBatch) -> TrainingBatch:
+        """Cut some windows to their newest steps, moved to the front as padding is on the right."""
+        rng, recipe = self._rng, self._recipe
+        for window in np.flatnonzero(rng.random(len(batch.lengths)) < recipe.shorten_share).tolist():
+            length = int(rng.integers(recipe.least_steps, recipe.window_steps + 1))
+            for array in (batch.standardised, batch.observed, batch.target, batch.wanted):
+                array[window, :length] = array[window, recipe.window_steps - length :].copy()
+                array[window, length:] = 0
+            batch.lengths[window] = length
+        return batch
+
+
+def inject(window: Singles, observed: NDArray[np.bool_], rng: np.random.Generator) -> tuple[str, Ints]:
+    """Put one random fault into a window (steps, sensors), in place. Returns its kind and its sensors.
+
+    1.5 to 6 standard deviations, on up to max(3, a quarter of) the sensors that are observed.
+    """
+    steps = len(window)
+    alive = np.flatnonzero(observed.any(axis=0))
+    if len(alive) == 0:
+        return "none", alive.astype(np.int32)
+    most = min(len(alive), max(3, len(alive) // 4))
+    sensors = rng.choice(alive, int(rng.integers(1, most + 1)), replace=False)
+    start = 0 if rng.random() < ACTIVE_FROM_START else int(rng.integers(0, max(1, steps - 2)))
+    kind = str(rng.choice(list(FAULTS)))
+    FAULTS[kind].inject(window, start, sensors, float(rng.uniform(*FAULT_SIZE)), rng)
+    return kind, sensors.astype(np.int32)
+
+
+def _ends(
+    experiments: Sequence[Experiment], steps: int
+) -> tuple[NDArray[np.intp], dict[int, NDArray[np.intp]]]:
+    """Last rows, in the concatenation of all experiments, of wholly normal windows and of faulty ones."""
+    normal: list[NDArray[np.intp]] = []
+    faulty: dict[int, list[NDArray[np.intp]]] = {}
+    offset = 0
+    for experiment in experiments:
+        ends = window_ends(experiment.runs, steps)
+        not_normal = np.concatenate([[0], np.cumsum(experiment.state != NORMAL)])
+        clean = not_normal[ends + 1] - not_normal[ends + 1 - steps] == 0
+        normal.append(ends[clean] + offset)
+        at_end = experiment.state[ends]
+        for klass in np.unique(at_end[at_end > NORMAL]).tolist():
+            faulty.setdefault(klass, []).append(ends[at_end == klass] + offset)
+        offset += len(experiment.state)
+    return np.concatenate(normal), {klass: np.concatenate(ends) for klass, ends in faulty.items()}

@@ -1,0 +1,119 @@
+"""Which recordings train, which calibrate, and which are reported on. Never by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from history.recording import Recording
+from training.errors import NotEnoughData
+from training.recipe import Recipe
+
+# Recordings with at least this many rows in common are one experiment.
+SHARED_ROWS = 20
+# With fewer experiments than this that hold normal operation, each is cut by time instead.
+LEAST_EXPERIMENTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three disjoint parts. by: `experiment` (whole files) or `time` (consecutive stretches of each file)."""
+
+    train: tuple[Recording, ...]
+    calibration: tuple[Recording, ...]
+    test: tuple[Recording, ...]
+    by: str
+
+
+def split(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Recording] = ()) -> Split:
+    """Divide recordings by experiment; by time where there are too few.
+
+    Experiments with faults, without, and of nothing but faults are each spread over the parts. Recordings that share rows stay together. `test`: recordings set apart by the caller; whatever shares
+    rows with them is left out of training.
+    Raises NotEnoughData.
+    """
+    if not recordings:
+        raise NotEnoughData("no recordings to train on")
+    groups = _experiments([*recordings, *test])
+    tested = {id(recording) for recording in test}
+    groups = [group for group in groups if not any(id(recording) in tested for recording in group)]
+    rng = np.random.default_rng([recipe.seed, 1])
+    with_normal = [group for group in groups if any(_mostly_normal(r) for r in group)]
+    if len(with_normal) < LEAST_EXPERIMENTS:
+        return _by_time([recording for group in groups for recording in group], recipe, tuple(test))
+
+    parts: dict[str, list[Recording]] = {"train": [], "calibration": [], "test": list(test)}
+    test_share = 0.0 if test else recipe.test_share
+    only_faulty = [group for group in groups if group not in with_normal]
+    mixed = [group for group in with_normal if any(_has_faults(r) for r in group)]
+    only_normal = [group for group in with_normal if group not in mixed]
+    for some in (only_normal, mixed, only_faulty):
+        order = rng.permutation(len(some))
+        tests = round(test_share * len(some))
+        calibrations = max(1, round(recipe.calibration_share * len(some))) if len(some) > 1 else 0
+        for rank, index in enumerate(order.tolist()):
+            part = "test" if rank < tests else "calibration" if rank < tests + calibrations else "train"
+            parts[part] += some[index]
+    return Split(*(tuple(parts[name]) for name in ("train", "calibration", "test")), by="experiment")
+
+
+def rows_of(recording: Recording, rows: slice) -> Recording:
+    """A stretch of a recording, as a recording of the same name."""
+    return replace(
+        recording,
+        values=recording.values[rows],
+        timestamps=None if recording.timestamps is None else recording.timestamps[rows],
+        labels=None if recording.labels is None else recording.labels[rows],
+        row_numbers=recording.row_numbers[rows],
+    )
+
+
+def _by_time(recordings: Sequence[Recording], recipe: Recipe, test: tuple[Recording, ...]) -> Split:
+    train, calibration, tested = [], [], list(test)
+    test_share = 0.0 if test else recipe.test_share
+    for recording in recordings:
+        rows = len(recording.values)
+        last = round(rows * (1 - test_share))
+        middle = round(last - rows * recipe.calibration_share)
+        train.append(rows_of(recording, slice(0, middle)))
+        calibration.append(rows_of(recording, slice(middle, last)))
+        if not test:
+            tested.append(rows_of(recording, slice(last, rows)))
+    return Split(tuple(train), tuple(calibration), tuple(tested), by="time")
+
+
+def _mostly_normal(recording: Recording) -> bool:
+    return recording.labels is None or bool((recording.labels == "normal").mean() >= 0.2)
+
+
+def _has_faults(recording: Recording) -> bool:
+    return recording.labels is not None and bool((~np.isin(recording.labels, ["normal", ""])).any())
+
+
+def _experiments(recordings: Sequence[Recording]) -> list[list[Recording]]:
+    """Recordings grouped so that those with rows in common are together (union-find over row hashes)."""
+    parent = list(range(len(recordings)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            index = parent[index]
+        return index
+
+    owners: dict[bytes, int] = {}
+    shared: dict[tuple[int, int], int] = {}
+    for index, recording in enumerate(recordings):
+        moving = np.ptp(np.nan_to_num(recording.values), axis=0) > 0
+        # A single sensor repeats its readings by chance; whole rows of several do not.
+        if moving.sum() < 3:
+            continue
+        for row in {row.tobytes() for row in np.round(recording.values, 9)}:
+            owner = owners.setdefault(row, index)
+            if owner != index:
+                shared[owner, index] = shared.get((owner, index), 0) + 1
+    for (one, other), rows in shared.items():
+        if rows >= SHARED_ROWS:
+            parent[root(other)] = root(one)
+    groups: dict[int, list[Recording]] = {}
+    for index, recording in enumerate(recordings):
+        groups.setdefault(root(index), []).append(recording)
+    return list(groups.values())
