@@ -1,0 +1,61 @@
+# Offnormal: one command each. `make help` lists them.
+
+PORT   ?= 8000
+MODELS ?= models
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# The first of these that runs and is 3.11 or newer makes the environment.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# A stamp is as new as the last installation that it names; a second run installs nothing.
+SERVE := $(VENV)/.serve
+DEV   := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check lock clean train-pump-loop
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-17s %s\n' "$$name" "$$text"; done
+
+serve: $(SERVE) ## Install what serving needs and serve the models on PORT (8000)
+	@exec $(BIN)/offnormal serve --port $(PORT) --models $(MODELS)
+
+test: $(DEV) ## Install everything and run the tests
+	$(BIN)/pytest
+
+check: $(DEV) ## Format, lint, types, import floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## Resolve the locked requirements anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
+		pyproject.toml -o requirements/serve.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
+		--group dev --extra train --extra parquet pyproject.toml -o requirements/dev.lock
+
+clean: ## Remove the environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name one with PYTHON=" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(SERVE): requirements/serve.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what serving needs ..."
+	@$(PIP) install --require-hashes -r requirements/serve.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements/dev.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what training and the tests need (TensorFlow among it: a few minutes) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(SERVE) $@

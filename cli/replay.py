@@ -1,0 +1,89 @@
+"""`offnormal replay`: a historian file played to a running service, as the plant would have done it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import note
+from cli.detection import Tally
+from cli.errors import CommandError
+from cli.verdict_file import FormatOption, OutOption, Write, choose_format, verdict_file
+
+
+def replay(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True)
+    ],
+    url: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
+    model: Annotated[
+        str | None, typer.Option(help="Model to ask for; the service's default if not given.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version; the newest if not given.")] = None,
+    baseline_rows: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Known-normal rows at the beginning of each file: sent first, as the asset's baseline.",
+        ),
+    ] = 0,
+    asset: Annotated[
+        str | None, typer.Option(help="Name of the asset; made from the file's name if not given.")
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Multiple of real time; as fast as the service answers if not given."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Most windows in one request.")] = 64,
+    out: OutOption = None,
+    form: FormatOption = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="OFFNORMAL_KEY", help="Key of the service, where it asks for one.")
+    ] = None,
+) -> None:
+    """Play historian files to a running service and watch its verdicts.
+
+    A window is posted for each row, with its time stamps. Where the files have labels, detection figures are
+    printed at the end. Ctrl-C ends it and keeps what there is.
+
+    `offnormal replay pump7.csv --baseline-rows 400 --out verdicts.csv`
+    """
+    chosen = choose_format(out, form) if out else None
+
+    from history.read import ReadOptions, read_paths
+
+    from cli.playing import Manner, play
+    from cli.replay_view import ReplayView, print_report
+    from cli.service_client import ServiceClient
+
+    manner = Manner(asset, baseline_rows, batch, speed)
+    tallies: list[Tally] = []
+    with ServiceClient(url, key) as client:
+        served = client.model(model, version)
+        note(f"{served.name} {served.version} at {url}")
+        try:
+            with ExitStack() as stack:
+                write: Write | None = None
+                if out and chosen:
+                    write = stack.enter_context(verdict_file(out, chosen, served.classes))
+                view = stack.enter_context(ReplayView())
+                for recording in read_paths(paths, ReadOptions()):
+                    tallies.append(Tally(recording.name))
+                    view.begin(tallies[-1], len(recording.values))
+                    for rows in play(recording, client, served, manner):
+                        tallies[-1].add(rows)
+                        if write:
+                            write(rows)
+                        view.add(rows)
+                    view.end()
+        except KeyboardInterrupt:
+            note("stopped")
+            raise
+        finally:
+            # Also after an interrupt or an error of the service: what was measured is not thrown away.
+            print_report(tallies)
+            if out and tallies:
+                note(f"verdicts are in {out}")
+    if not tallies:
+        raise CommandError(f"no CSV or Parquet file in {', '.join(map(str, paths))}")

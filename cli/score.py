@@ -1,0 +1,62 @@
+"""`offnormal score`: files in, verdicts out, no server needed."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import note
+from cli.errors import CommandError
+from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
+from cli.scoring import Cut, score_recording
+from cli.verdict_file import FormatOption, OutOption, choose_format, verdict_file
+
+
+def score(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True)
+    ],
+    models: ModelsOption = DEFAULT_MODELS,
+    model: ModelOption = None,
+    version: VersionOption = None,
+    out: OutOption = None,
+    form: FormatOption = None,
+    baseline_rows: Annotated[
+        int, typer.Option(min=0, help="Known-normal rows at the beginning of each file: its own baseline.")
+    ] = 0,
+    stride: Annotated[int, typer.Option(min=1, help="Judge every n-th row.")] = 1,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Alarm budget; the model's default if not given.")
+    ] = None,
+) -> None:
+    """Judge historian files with a model from the store, without a service.
+
+    Each row is judged by the window that ends at it; each file is an asset of its own. Rows with too little
+    before them are cannot_judge, and rows of the baseline are marked, so that a file of verdicts has one line
+    for each row of the readings.
+
+    `offnormal score pump7/ --baseline-rows 400 --out verdicts.csv`
+    """
+    chosen = choose_format(out, form)
+
+    from history.read import ReadOptions, read_paths
+
+    from detector import Detector, Options
+
+    detector = Detector.load(model_folder(models, model, version))
+    detector.score_limit(false_alarm_rate)
+    options = Options(explain=True, false_alarm_rate=false_alarm_rate)
+    counts: Counter[str] = Counter()
+    files = 0
+    with verdict_file(out, chosen, detector.manifest.classes) as write:
+        for recording in read_paths(paths, ReadOptions()):
+            files += 1
+            for rows in score_recording(recording, detector, Cut(baseline_rows, stride), options):
+                write(rows)
+                counts.update(row.verdict for row in rows)
+    if not files:
+        raise CommandError(f"no CSV or Parquet file in {', '.join(map(str, paths))}")
+    summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
+    manifest = detector.manifest
+    note(f"{manifest.name} {manifest.version}: {files} file(s), {sum(counts.values()):,} rows: {summary}")

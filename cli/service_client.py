@@ -1,0 +1,171 @@
+"""Talks to a running service as a careful plant script would: timeouts, bounded retries, clear errors."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from cli.errors import CommandError
+
+# Worth another try: too busy, not ready yet, or a proxy in between that could not reach the service.
+_PASSING = frozenset({429, 502, 503, 504})
+
+
+class ServiceUnreachable(CommandError):
+    """No answer, for as long as was reasonable to wait."""
+
+
+class RequestRefused(CommandError):
+    """The service answered with a problem document (RFC 9457).
+
+    place: of the fault within the body that was sent, e.g. `windows[3].readings.Pressure[17]`, or empty.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(problem.get("code", ""))
+        self.place = str(problem.get("place") or "")
+        detail = str(problem.get("detail") or problem.get("title") or "no reason given")
+        expected = problem.get("expected")
+        where = f" at {self.place}" if self.place else ""
+        wanted = f" (expected {expected})" if expected else ""
+        super().__init__(f"the service answered {status} {self.code}{where}: {detail}{wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on asking. The wait doubles from first_wait_s; what the service asks for is kept to,
+    up to longest_wait_s."""
+
+    attempts: int = 8
+    first_wait_s: float = 0.25
+    longest_wait_s: float = 20.0
+    timeout_s: float = 30.0
+    commission_timeout_s: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What the service says of a model, as far as a sender of windows must know it."""
+
+    name: str
+    version: int
+    sensors: tuple[str, ...]
+    classes: tuple[str, ...]
+    steps: int
+    minimum_steps: int
+    period_s: float | None
+    max_gap_periods: float
+
+
+class ServiceClient:
+    """One connection to a service. Raises ServiceUnreachable and RequestRefused from every method."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        patience: Patience = Patience(),
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        headers = {"content-type": "application/json"}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        self._http = httpx.Client(
+            base_url=url, headers=headers, timeout=patience.timeout_s, transport=transport, trust_env=False
+        )
+        self._url = url
+        self._patience = patience
+        self._sleep = sleep
+
+    def __enter__(self) -> "ServiceClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def model(self, name: str | None, version: int | None) -> ServedModel:
+        """The model that will answer: the one named, or the service's default."""
+        if name is None:
+            name = self._send("GET", "/models")["default"]
+        if name is None:
+            raise ServiceUnreachable(f"{self._url} has no default model; name one with --model")
+        query = "" if version is None else f"?version={version}"
+        detail = self._send("GET", f"/models/{quote(name, safe='')}{query}")
+        return ServedModel(
+            name=detail["name"],
+            version=detail["version"],
+            sensors=tuple(sensor["name"] for sensor in detail["sensors"]),
+            classes=tuple(detail["classes"]),
+            **detail["window"],
+        )
+
+    def put_baseline(
+        self,
+        asset: str,
+        model: ServedModel,
+        readings: Mapping[str, Sequence[float]],
+        timestamps: Sequence[str] | None,
+    ) -> None:
+        """Commission an asset for a model. readings: by sensor, NaN missing. timestamps: ISO 8601."""
+        query = f"model={quote(model.name, safe='')}&version={model.version}"
+        body = {"readings": readings} | ({} if timestamps is None else {"timestamps": timestamps})
+        path = f"/assets/{quote(asset, safe='')}/baseline?{query}"
+        self._send("PUT", path, body, self._patience.commission_timeout_s)
+
+    def classify(self, model: ServedModel, windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Results in the order of the windows. NaN readings are sent as null."""
+        body = {"model": model.name, "version": model.version, "windows": windows, "explain": True}
+        answer = self._send("POST", "/classify", body)
+        results: list[dict[str, Any]] = answer["results"]
+        return results
+
+    def _send(self, method: str, path: str, body: object = None, timeout_s: float | None = None) -> Any:
+        content = None if body is None else msgspec.json.encode(body)
+        wait_s = self._patience.first_wait_s
+        for attempt in range(1, self._patience.attempts + 1):
+            last = attempt == self._patience.attempts
+            asked_s: float | None = None
+            try:
+                response = self._http.request(
+                    method, path, content=content, timeout=timeout_s or self._patience.timeout_s
+                )
+            except httpx.TransportError as error:
+                if last:
+                    raise ServiceUnreachable(
+                        f"no answer from {self._url} in {attempt} attempts: {error or type(error).__name__}"
+                    ) from None
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise ServiceUnreachable(f"{self._url}: {error}") from None
+            else:
+                if response.status_code not in _PASSING or last:
+                    return _content(response)
+                asked_s = _retry_after(response)
+            pause_s = wait_s * random.uniform(0.5, 1.0) if asked_s is None else asked_s
+            self._sleep(min(pause_s, self._patience.longest_wait_s))
+            wait_s *= 2
+        raise AssertionError("unreachable")
+
+
+def _content(response: httpx.Response) -> Any:
+    if response.is_success:
+        return msgspec.json.decode(response.content) if response.content else None
+    try:
+        problem = msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        problem = {"detail": response.reason_phrase or "no problem document; is this an Offnormal service?"}
+    raise RequestRefused(response.status_code, problem)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the service asks to wait; a date instead of seconds is not heeded."""
+    try:
+        return max(float(response.headers["retry-after"]), 0.0)
+    except (KeyError, ValueError):
+        return None
