@@ -45,7 +45,7 @@ def example(
         FaultName | None, typer.Option(help="Inject this fault; without it the window is normal.")
     ] = None,
     size: Annotated[
-        float, typer.Option(help="Size of the fault, in standard deviations of the sensor.")
+        float, typer.Option(min=0.0, help="Size of the fault, in standard deviations of the sensor.")
     ] = 5.0,
     sensor: Annotated[
         list[str] | None,
