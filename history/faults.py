@@ -178,10 +178,7 @@ class Mode:
 
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
-    {
-        fault.name: fault
-        for fault in (Shift(), Ramp(), Spike(), Stuck(), Noise(), Swap(), Scale(), Mode())
-    }
+    {fault.name: fault for fault in (Shift(), Ramp(), Spike(), Stuck(), Noise(), Swap(), Scale(), Mode())}
 )
 
 

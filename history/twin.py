@@ -73,7 +73,9 @@ class Twin:
         past, now = gram[width:, width:], gram[:width, width:]
         ridge = RIDGE_SHARE * count + RIDGE_PER_COEFFICIENT * lags * width
         weights = np.linalg.solve(past + ridge * np.eye(lags * width), now.T).T
-        noise = (gram[:width, :width] - weights @ now.T - now @ weights.T + weights @ past @ weights.T) / count
+        noise = (
+            gram[:width, :width] - weights @ now.T - now @ weights.T + weights @ past @ weights.T
+        ) / count
         transition = _stabilised(weights.reshape(width, lags, width).transpose(1, 0, 2))
         noise = 0.5 * (noise + noise.T) + 1e-9 * np.eye(width)
         # The ridge and the shrinking cost variance: give it back, which leaves the eigenvalues as they are.

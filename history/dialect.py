@@ -1,0 +1,267 @@
+"""How a text table is written: encoding, delimiter, header, decimal mark. Found from the head of the file."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from history.errors import DuplicateColumns, NoNumbers, RaggedRows, TooFewRows, UnreadableFile
+from history.numerals import find_decimal, is_empty, is_number
+from history.stamps import looks_like_clock, looks_like_stamp
+
+HEAD_BYTES = 256 * 1024
+SAMPLE_ROWS = 400
+DELIMITERS = (";", "\t", ",", "|")
+# Stands for "no delimiter": the unit separator, which no text file holds.
+NO_DELIMITER = "\x1f"
+# A column counts as numbers, or times, if this share of its filled cells is.
+LEAST_SHARE = 0.3
+
+_MAGIC = (
+    (b"PAR1", "is Parquet, not text: name it *.parquet"),
+    (b"PK\x03\x04", "is a zip archive or an Excel workbook: export it as CSV"),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook: export it as CSV"),
+    (b"\x1f\x8b", "is compressed: unpack it first"),
+)
+# Cells of a line of units under the header.
+_UNITS = frozenset(
+    "% a ma v mv kv w kw mw kwh bar mbar barg pa kpa mpa psi psig °c °f c f k degc degf deg s ms min h hz khz rpm 1/min "
+    "m mm µm um cm m/s mm/s m/s2 m/s² g kg t kg/h t/h kg/s l l/min l/h m3 m³ m3/h m³/h nm nm3/h ppm ph µs/cm j kj "
+    "mol% - -- [-] [] utc".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """names: one per column, `column 1`, … where the file has none. skip: rows, as the csv module counts
+    them, before the first data row. decimal: None while only whole numbers were seen.
+    sample: rows of the head, for deciding on the columns' roles. notes: what was skipped or assumed.
+    """
+
+    encoding: str
+    delimiter: str
+    decimal: str | None
+    names: tuple[str, ...]
+    skip: int
+    sample: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def find_encoding(head: bytes, place: str) -> str:
+    """Encoding of the first bytes of a file. Raises UnreadableFile when they are no text."""
+    for magic, reason in _MAGIC:
+        if head.startswith(magic):
+            raise UnreadableFile(reason, place=place)
+    if head.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\x00" in head:
+        even, odd = head[0::2].count(0), head[1::2].count(0)
+        if odd > 0.4 * len(head) / 2 and even == 0:
+            return "utf-16-le"
+        if even > 0.4 * len(head) / 2 and odd == 0:
+            return "utf-16-be"
+        raise UnreadableFile("is not text", place=place)
+    if sum(head.count(code) for code in (*range(1, 9), *range(14, 32))) > 0.01 * len(head):
+        raise UnreadableFile("is not text", place=place)
+    try:
+        # The head may end inside a character.
+        io.TextIOWrapper(io.BytesIO(head[:-4] if len(head) == HEAD_BYTES else head), "utf-8").read()
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def find_dialect(
+    text: str,
+    place: str,
+    *,
+    encoding: str,
+    complete: bool,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+) -> Dialect:
+    """Look at the head of a file. complete: whether `text` is all of it. The options win over what is seen.
+
+    Raises TooFewRows, NoNumbers, RaggedRows, DuplicateColumns, UnreadableFile.
+    """
+    if not text.strip("\ufeff \t\r\n;,"):
+        raise TooFewRows("is empty", place=place)
+    lines = text.splitlines(keepends=True)
+    if not complete and len(lines) > 1:
+        lines.pop()
+    if delimiter is None:
+        delimiter = _find_delimiter(lines, place)
+    rows = _parse(lines, delimiter, place, limit=None if len(lines) < 4000 else 4000)
+    notes: list[str] = []
+    width = _usual_width(rows)
+    kinds = _column_kinds(rows, width)
+    start = _first_data_row(rows, width, kinds, header)
+    names, skipped = _names(rows, start, width, header, place, notes)
+    if skipped:
+        notes.append(f"skipped {skipped} {'line' if skipped == 1 else 'lines'} before the header")
+    sample = [tuple(row[:width]) for row in rows[start:] if len(row) >= width][:SAMPLE_ROWS]
+    if not sample:
+        raise TooFewRows("has no data rows", place=place)
+    if not any(is_number(cell) for row in sample for cell in row) and complete:
+        raise NoNumbers("has no column of numbers", place=place)
+    if decimal is None:
+        decimal = find_decimal([cell for row in sample for cell in row])
+        if decimal == ",":
+            notes.append("numbers have a decimal comma")
+    return Dialect(encoding, delimiter, decimal, tuple(names), start, tuple(sample), tuple(notes))
+
+
+def _parse(lines: Sequence[str], delimiter: str, place: str, limit: int | None = None) -> list[list[str]]:
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            rows.append(row)
+            if limit is not None and len(rows) >= limit:
+                break
+    except csv.Error as error:
+        raise UnreadableFile(f"is no table: {error}", place=f"{place}, line {reader.line_num}") from None
+    return rows
+
+
+def _find_delimiter(lines: Sequence[str], place: str) -> str:
+    """The delimiter that gives most rows of one width whose cells are numbers, times or empty."""
+    lines = [line for line in lines[: SAMPLE_ROWS * 2] if line.strip()][:SAMPLE_ROWS]
+    body = [line.strip() for line in lines[1:]] or [line.strip() for line in lines]
+    # One column of numbers with a decimal comma looks like two columns of whole numbers; its header tells.
+    if all(is_number(line) for line in body) and not any(mark in lines[0] for mark in DELIMITERS):
+        return NO_DELIMITER
+    best, best_score = NO_DELIMITER, 0.0
+    for delimiter in DELIMITERS:
+        if not any(delimiter in line for line in lines):
+            continue
+        rows = _parse(lines, delimiter, place)
+        width = _usual_width(rows)
+        if width < 2:
+            continue
+        fitting = [row for row in rows if len(row) == width]
+        cells = [cell for row in fitting for cell in row]
+        sensible = sum(
+            is_number(c) or is_empty(c) or looks_like_stamp(c) or looks_like_clock(c) for c in cells
+        )
+        score = len(fitting) / len(rows) * (0.02 + sensible / len(cells))
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _usual_width(rows: Sequence[Sequence[str]]) -> int:
+    """Cells of most rows, empty lines apart; a preamble is shorter than what follows it."""
+    widths = [len(row) for row in rows if row]
+    return Counter(widths[len(widths) // 4 :]).most_common(1)[0][0] if widths else 1
+
+
+def _kind(cell: str) -> str:
+    if is_empty(cell):
+        return "empty"
+    if is_number(cell):
+        return "number"
+    return "time" if looks_like_stamp(cell) or looks_like_clock(cell) else "text"
+
+
+def _column_kinds(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """What each column mostly holds: `number`, `time` or `text`."""
+    fitting = [row for row in rows if len(row) == width][:SAMPLE_ROWS]
+    kinds = []
+    for index in range(width):
+        seen = Counter(_kind(row[index]) for row in fitting)
+        filled = sum(seen.values()) - seen["empty"]
+        kind = "time" if seen["time"] > seen["number"] else "number"
+        kinds.append(kind if filled and seen[kind] >= LEAST_SHARE * filled else "text")
+    return kinds
+
+
+def _is_header(row: Sequence[str], kinds: Sequence[str]) -> bool:
+    """Whether a row has words where the column has numbers or times."""
+    found = [_kind(cell) for cell in row]
+    if any(kind == "time" and cell == "text" for kind, cell in zip(kinds, found, strict=True)):
+        return True
+    words = sum(kind == "number" and cell == "text" for kind, cell in zip(kinds, found, strict=True))
+    numbers = sum(kind != "text" and cell == kind for kind, cell in zip(kinds, found, strict=True))
+    # A file of words alone has a header too, as far as it can have one.
+    return words > numbers or (all(kind == "text" for kind in kinds) and numbers == 0)
+
+
+def _first_data_row(
+    rows: Sequence[Sequence[str]], width: int, kinds: Sequence[str], header: bool | None
+) -> int:
+    wordy = all(kind == "text" for kind in kinds)
+    fitting = 0
+    for index, row in enumerate(rows):
+        if len(row) != width:
+            continue
+        fitting += 1
+        if header is True and fitting == 1 and not _is_header(row, kinds):
+            # Numbers as names: only the caller can know.
+            return index + 1
+        if wordy and fitting == 1 and header is not False:
+            continue
+        if wordy or not _is_header(row, kinds):
+            return index
+    return len(rows)
+
+
+def _names(
+    rows: Sequence[Sequence[str]],
+    start: int,
+    width: int,
+    header: bool | None,
+    place: str,
+    notes: list[str],
+) -> tuple[list[str], int]:
+    """Names of the columns, and how many lines stood before the header."""
+    above = [index for index in range(start) if any(cell.strip() for cell in rows[index])]
+    if not above or header is False:
+        notes.append("has no header: columns are numbered")
+        return [f"column {index + 1}" for index in range(width)], len(above)
+    at = above[-1]
+    if len(above) > 1 and len(rows[above[-2]]) == width == len(rows[at]) and _is_units(rows[at]):
+        at = above[-2]
+        notes.append("left out the line of units under the header")
+    before = sum(index < at for index in above)
+    names = [name.strip() for name in rows[at]]
+    if len(names) != width:
+        fitted = _fit(names, rows, start, width)
+        if fitted is None and (len(names) == 1 or names[0].startswith("#")) and header is not True:
+            notes.append("has no header: columns are numbered")
+            return [f"column {index + 1}" for index in range(width)], len(above)
+        if fitted is None:
+            raise RaggedRows(
+                f"the header has {len(names)} names, the rows have {width} cells",
+                place=f"{place}, row {at + 1}",
+            )
+        names = fitted
+    names[0] = names[0].lstrip("\ufeff# ") or names[0]
+    named = [name or f"column {index + 1}" for index, name in enumerate(names)]
+    first: dict[str, int] = {}
+    for index, name in enumerate(named):
+        if name in first:
+            raise DuplicateColumns(
+                f"columns {first[name] + 1} and {index + 1} are both named {name!r}", place=f"{place}, header"
+            )
+        first[name] = index
+    return named, before
+
+
+def _fit(names: list[str], rows: Sequence[Sequence[str]], start: int, width: int) -> list[str] | None:
+    """A header that is one short or long for a known reason: a delimiter at the line's end, an unnamed index."""
+    if len(names) > width and not any(names[width:]):
+        return names[:width]
+    if len(names) == width - 1:
+        unfilled = all(not row[-1].strip() for row in rows[start:] if len(row) == width)
+        return [*names, ""] if unfilled else ["", *names]
+    return None
+
+
+def _is_units(row: Sequence[str]) -> bool:
+    cells = [cell.strip().strip("[]()").lower() for cell in row if cell.strip()]
+    return bool(cells) and sum(cell in _UNITS for cell in cells) >= 0.5 * len(cells)

@@ -1,0 +1,242 @@
+"""Reading plant files: CSV in any of the usual dialects, and Parquet."""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from history.dialect import HEAD_BYTES, NO_DELIMITER, Dialect, find_dialect, find_encoding
+from history.errors import NoSuchFile, RaggedRows, UnreadableFile
+from history.numerals import NumberColumn
+from history.recording import Recording
+from history.roles import find_roles
+from history.stamps import StampColumn
+from history.table import Column, Table, recording_from_table
+
+# Rows that are held as text at a time.
+CHUNK_ROWS = 16_384
+SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a file is to be read; None means: find out.
+
+    delimiter: one character. decimal: `.` or `,`. header: whether there is one. time_column, label_column:
+    by name; an empty name means that there is none. time_format: one of stamps.NAMED_FORMATS, or a strptime
+    pattern. sensors: the columns to keep, in this order. ignore: columns to leave out. encoding: a Python codec.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    time_column: str | None = None
+    time_format: str | None = None
+    label_column: str | None = None
+    sensors: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFile:
+    """A file to be read, and the name by which people are told of it."""
+
+    path: Path
+    name: str
+
+
+def find_files(paths: Sequence[Path]) -> tuple[HistoryFile, ...]:
+    """Files as given, and the CSV and Parquet files of folders, recursively and in order of their paths.
+
+    Names are paths below the folder that all files share. Raises NoSuchFile.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = [
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in SUFFIXES and p.is_file() and not _hidden(p, path)
+            ]
+            if not inside:
+                raise NoSuchFile(
+                    f"holds no file named {', '.join('*' + s for s in SUFFIXES)}", place=str(path)
+                )
+            found.update(dict.fromkeys(sorted(p.resolve() for p in inside)))
+        elif path.exists():
+            found[path.resolve()] = None
+        else:
+            raise NoSuchFile("does not exist", place=str(path))
+    if not found:
+        raise NoSuchFile("no file is named", place="paths")
+    try:
+        root = Path(os.path.commonpath([path.parent for path in found]))
+    except ValueError:
+        return tuple(HistoryFile(path, str(path)) for path in found)
+    return tuple(HistoryFile(path, path.relative_to(root).as_posix()) for path in found)
+
+
+def read_paths(paths: Sequence[Path], options: ReadOptions = ReadOptions()) -> Iterator[Recording]:
+    """Read files and folders, one recording a file. Raises HistoryError at the first that cannot be used."""
+    for file in find_files(paths):
+        yield read_file(file.path, options, file.name)
+
+
+def read_file(path: Path, options: ReadOptions = ReadOptions(), name: str | None = None) -> Recording:
+    """Read one CSV or Parquet file. Raises HistoryError, saying where and what."""
+    name = path.name if name is None else name
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+        if path.suffix.lower() in PARQUET_SUFFIXES or head == b"PAR1":
+            from history.parquet import read_parquet
+
+            return read_parquet(path, options, name)
+        return _read_csv(lambda: path.open("rb"), options, name)
+    except OSError as error:
+        kind = NoSuchFile if isinstance(error, FileNotFoundError) else UnreadableFile
+        raise kind(f"cannot be read: {error.strerror or error}", place=name) from None
+
+
+def read_bytes(content: bytes, options: ReadOptions = ReadOptions(), name: str = "body") -> Recording:
+    """Read the bytes of one CSV file. Raises HistoryError, saying where and what."""
+    return _read_csv(lambda: io.BytesIO(content), options, name)
+
+
+def _read_csv(open_bytes: Callable[[], BinaryIO], options: ReadOptions, name: str) -> Recording:
+    with open_bytes() as file:
+        head = file.read(HEAD_BYTES)
+    encoding = options.encoding or find_encoding(head, name)
+    try:
+        return _read_encoded(open_bytes, head, encoding, options, name)
+    except UnicodeDecodeError as error:
+        if options.encoding is not None or encoding != "utf-8":
+            raise UnreadableFile(f"is not {encoding}: {error.reason}", place=name) from None
+        # The first letter outside ASCII came after the head.
+        return _read_encoded(open_bytes, head, "latin-1", options, name)
+    except LookupError:
+        raise UnreadableFile(f"no encoding is named {encoding!r}", place=name) from None
+
+
+def _read_encoded(
+    open_bytes: Callable[[], BinaryIO], head: bytes, encoding: str, options: ReadOptions, name: str
+) -> Recording:
+    complete = len(head) < HEAD_BYTES
+    dialect = find_dialect(
+        head.decode(encoding, errors="strict" if complete else "replace"),
+        name,
+        encoding=encoding,
+        complete=complete,
+        delimiter=options.delimiter,
+        decimal=options.decimal,
+        header=options.header,
+    )
+    with open_bytes() as file:
+        return recording_from_table(_read_table(file, dialect, options, name), options.sensors, name)
+
+
+def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: str) -> Table:
+    """All rows, chunk by chunk, each column in its own way."""
+    roles = find_roles(
+        dialect.names,
+        dialect.sample,
+        name,
+        time_column=options.time_column,
+        label_column=options.label_column,
+        sensors=options.sensors,
+        ignore=options.ignore,
+    )
+    time_name = " and ".join(repr(dialect.names[index]) for index in roles.time)
+    stamps = (
+        StampColumn(f"{name}, column {time_name}", options.time_format, dialect.decimal)
+        if roles.time
+        else None
+    )
+    numbers = {index: NumberColumn(dialect.decimal) for index in roles.sensors}
+    labels: list[np.ndarray[tuple[int], np.dtype[np.str_]]] = []
+    notes = list(dialect.notes)
+    rows = 0
+    for chunk in _chunks(file, dialect, name, notes):
+        columns = list(zip(*chunk, strict=True))
+        rows += len(chunk)
+        for index, column in numbers.items():
+            column.add(columns[index])
+        if stamps is not None and len(roles.time) == 1:
+            stamps.add(columns[roles.time[0]])
+        elif stamps is not None:
+            date, clock = (columns[index] for index in roles.time)
+            stamps.add([f"{day.strip()} {of_day.strip()}" for day, of_day in zip(date, clock, strict=True)])
+        if roles.label is not None:
+            labels.append(np.array(columns[roles.label], np.str_))
+    if stamps is None:
+        timestamps = None
+    else:
+        timestamps, more = stamps.finish()
+        notes += more
+    return Table(
+        rows=rows,
+        columns=tuple(
+            Column(dialect.names[index], *column.finish(), column.numbers, column.remarks)
+            for index, column in numbers.items()
+        ),
+        timestamps=timestamps,
+        time_name=time_name,
+        label_name=None if roles.label is None else dialect.names[roles.label],
+        label_cells=np.concatenate(labels) if labels else None,
+        left_out={dialect.names[index]: reason for index, reason in roles.left_out.items()},
+        notes=tuple(notes),
+    )
+
+
+def _chunks(file: BinaryIO, dialect: Dialect, name: str, notes: list[str]) -> Iterator[list[list[str]]]:
+    """Data rows of the right width, CHUNK_ROWS at a time. Raises RaggedRows, UnreadableFile."""
+    text = io.TextIOWrapper(file, encoding=dialect.encoding, newline="")
+    reader = csv.reader(text, delimiter=dialect.delimiter, skipinitialspace=dialect.delimiter != NO_DELIMITER)
+    width = len(dialect.names)
+    try:
+        for _ in islice(reader, dialect.skip):
+            pass
+        while True:
+            before = reader.line_num
+            chunk = list(islice(reader, CHUNK_ROWS))
+            if not chunk:
+                return
+            if any(len(row) != width for row in chunk):
+                chunk = _fit_rows(chunk, width, before, name, notes, last=len(chunk) < CHUNK_ROWS)
+            if chunk:
+                yield chunk
+    except csv.Error as error:
+        raise UnreadableFile(f"is no table: {error}", place=f"{name}, line {reader.line_num}") from None
+
+
+def _fit_rows(
+    chunk: list[list[str]], width: int, lines_before: int, name: str, notes: list[str], *, last: bool
+) -> list[list[str]]:
+    """Leave out empty lines, empty cells behind the last column, and a last line that was cut off."""
+    fitted: list[list[str]] = []
+    for index, row in enumerate(chunk):
+        if len(row) == width:
+            fitted.append(row)
+        elif not any(cell.strip() for cell in row):
+            continue
+        elif len(row) > width and not any(cell.strip() for cell in row[width:]):
+            fitted.append(row[:width])
+        elif last and index == len(chunk) - 1 and len(row) < width:
+            notes.append(f"left out the last line, which was cut off after {len(row)} of {width} cells")
+        else:
+            raise RaggedRows(
+                f"has {len(row)} cells, expected {width}", place=f"{name}, line {lines_before + index + 1}"
+            )
+    return fitted
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
