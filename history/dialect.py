@@ -26,10 +26,12 @@ _MAGIC = (
 )
 # Cells of a line of units under the header.
 _UNITS = frozenset(
-    "% a ma v mv kv w kw mw kwh bar mbar barg pa kpa mpa psi psig °c °f c f k degc degf deg s ms min h hz khz rpm 1/min "
-    "m mm µm um cm m/s mm/s m/s2 m/s² g kg t kg/h t/h kg/s l l/min l/h m3 m³ m3/h m³/h nm nm3/h ppm ph µs/cm j kj "
-    "mol% - -- [-] [] utc".split()
-)
+    {"%", "a", "ma", "v", "mv", "kv", "w", "kw", "mw", "kwh", "bar", "barg", "mbar", "pa", "kpa", "mpa", "psi",
+     "psig", "°c", "°f", "c", "f", "k", "degc", "degf", "deg c", "deg f", "deg", "s", "ms", "min", "h", "hz",
+     "khz", "rpm", "1/min", "m", "mm", "µm", "um", "cm", "m/s", "mm/s", "m/s2", "m/s²", "g", "kg", "t", "kg/h",
+     "t/h", "kg/s", "l", "l/min", "l/h", "m3", "m³", "m3/h", "m³/h", "nm", "nm3/h", "ppm", "ph", "µs/cm", "j",
+     "kj", "mol%", "-", "--", "", "utc"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,7 @@ def _names(
 
 
 def _fit(names: list[str], rows: Sequence[Sequence[str]], start: int, width: int) -> list[str] | None:
-    """A header that is one short or long for a known reason: a delimiter at the line's end, an unnamed index."""
+    """A header one short or long for a known reason: a delimiter at the line's end, an unnamed index."""
     if len(names) > width and not any(names[width:]):
         return names[:width]
     if len(names) == width - 1:

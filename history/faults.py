@@ -42,7 +42,7 @@ class Fault(Protocol):
 
 
 class Shift:
-    """A sudden step that stays: a valve shut, a sensor knocked out of calibration, a leak that opens at once."""
+    """A sudden step that stays: a valve shut, a sensor out of calibration, a leak that opens at once."""
 
     name = "shift"
 

@@ -37,9 +37,9 @@ _CLASS = ("class", "label", "fault", "type", "klass", "event", "category", "name
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An interval with one label. start, end: seconds since the epoch, both included. klass: name of the class.
+    """An interval with one label.
 
-    place: where it was read, for errors.
+    start, end: seconds since the epoch, both included. klass: name of the class. place: where it was read.
     """
 
     start: float
@@ -110,26 +110,30 @@ def label_by_events(recording: Recording, events: Sequence[Event]) -> Recording:
     Raises BadLabels when there is no time, when an event ends before it starts or lies outside the recording,
     or when two events of different classes overlap.
     """
-    labelled, used = _label_rows(recording, events)
-    outside = [event for event, hit in zip(events, used, strict=True) if not hit]
-    if outside:
-        raise BadLabels(
-            f"lies outside the time of {recording.name}, {_span(recording)}", place=outside[0].place
-        )
+    labelling = EventLabels(events)
+    labelled = labelling.label(recording)
+    labelling.refuse_unused(f"{recording.name}, {_span(recording)}")
     return labelled
 
 
-def label_all_by_events(recordings: Sequence[Recording], events: Sequence[Event]) -> list[Recording]:
-    """Label several recordings from one list; an event has to lie in at least one of them. Raises BadLabels."""
-    labelled = []
-    used = np.zeros(len(events), np.bool_)
-    for recording in recordings:
-        one, hit = _label_rows(recording, events)
-        labelled.append(one)
-        used |= hit
-    if not used.all():
-        raise BadLabels("lies outside the time of every recording", place=events[int(np.argmin(used))].place)
-    return labelled
+class EventLabels:
+    """One list of events for several recordings, each of which holds some of them."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
+        self._used = np.zeros(len(events), np.bool_)
+
+    def label(self, recording: Recording) -> Recording:
+        """As `label_by_events`, with events outside this recording passed over. Raises BadLabels."""
+        labelled, used = _label_rows(recording, self._events)
+        self._used |= used
+        return labelled
+
+    def refuse_unused(self, where: str = "every recording") -> None:
+        """Once all recordings are labelled: raises BadLabels when an event lay outside all of them."""
+        if not self._used.all():
+            event = self._events[int(np.argmin(self._used))]
+            raise BadLabels(f"lies outside the time of {where}", place=event.place)
 
 
 def _label_rows(recording: Recording, events: Sequence[Event]) -> tuple[Recording, NDArray[np.bool_]]:
@@ -208,13 +212,16 @@ def _events_from_json(text: str, name: str) -> tuple[Event, ...]:
     found: list[tuple[str, str, str, str]] = []
     for index, item in enumerate(items):
         place = f"{name}, [{index}]"
-        if isinstance(item, list) and 2 <= len(item) <= 3:
-            item = dict(zip(("start", "end", "class"), item, strict=False))
-        if not isinstance(item, dict):
+        event = (
+            dict(zip(("start", "end", "class"), item, strict=False))
+            if isinstance(item, list) and 2 <= len(item) <= 3
+            else item
+        )
+        if not isinstance(event, dict):
             raise BadLabels(
                 "expected an object with start, end and class, or a list of the three", place=place
             )
-        keys = {plain(str(key)): value for key, value in item.items()}
+        keys = {plain(str(key)): value for key, value in event.items()}
         start, end, klass = (
             next((keys[key] for key in known if key in keys), None) for known in (_START, _END, _CLASS)
         )

@@ -20,10 +20,11 @@ MISSING = frozenset(
 STATUS = frozenset(
     {"#value!", "#ref!", "#div/0!", "#name?", "#num!", "#null!", "#error", "bad", "bad input", "bad value",
      "bad data", "bad_quality", "i/o timeout", "io timeout", "timeout", "error", "err", "fail", "failed",
-     "fault", "calc failed", "comm fail", "comm error", "configure", "device error", "disconnected", "intf shut",
-     "invalid", "not connect", "not connected", "no sample", "offline", "out of serv", "over range",
-     "overrange", "pt created", "scan off", "scan timeout", "shutdown", "stale", "uncertain", "under range",
-     "underrange", "unknown", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity", "1.#inf", "1.#qnan"}
+     "fault", "calc failed", "comm fail", "comm error", "configure", "device error", "disconnected",
+     "intf shut", "invalid", "not connect", "not connected", "no sample", "offline", "out of serv",
+     "over range", "overrange", "pt created", "scan off", "scan timeout", "shutdown", "stale", "uncertain",
+     "under range", "underrange", "unknown", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity",
+     "1.#inf", "1.#qnan"}
 )  # fmt: skip
 
 _POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -60,7 +61,7 @@ def find_decimal(cells: Sequence[str]) -> str | None:
 def to_number(cell: str, decimal: str) -> float | None:
     """The number in a cell; NaN when it is missing; None when it is invalid (text, an error, an infinity).
 
-    Separators of thousands are taken only beside a decimal mark: `1.234` under a decimal comma could be either.
+    Thousands are separated only beside a decimal mark: `1.234` under a decimal comma could be either.
     """
     text = cell.strip()
     if text.lower() in MISSING:

@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 GAP_PERIODS = 1.5
 # Share of readings missing or invalid from which a sensor is graded medium, and low.
 MEDIUM_MISSING, LOW_MISSING = 0.01, 0.2
-# A run of equal readings is suspicious from this many rows on, and from this many times the sensor's usual run.
+# A run of equal readings is suspicious from this many rows, and this many times the sensor's usual run.
 LEAST_FLAT, FLAT_FACTOR = 20, 10
 # A run of equal readings over this share of the rows makes a sensor low.
 LOW_FLAT = 0.5
@@ -170,8 +170,8 @@ def flat_runs(seen: Floats) -> tuple[int, float]:
 def count_spikes(seen: Floats) -> int:
     """Readings that stand out from the median of themselves and their two neighbours.
 
-    The yardstick is the 90 % quantile of those distances among the readings that differ at all: a sensor
-    that mostly repeats itself has a median distance of 0.
+    The yardstick is the median size of those steps that change the reading: a sensor that mostly repeats
+    itself has a median step of 0. seen: (readings,), all finite.
     """
     if len(seen) < 10:
         return 0

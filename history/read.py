@@ -31,7 +31,7 @@ class ReadOptions:
 
     delimiter: one character. decimal: `.` or `,`. header: whether there is one. time_column, label_column:
     by name; an empty name means that there is none. time_format: one of stamps.NAMED_FORMATS, or a strptime
-    pattern. sensors: the columns to keep, in this order. ignore: columns to leave out. encoding: a Python codec.
+    pattern. sensors: the columns to keep, in this order. ignore: those to leave out. encoding: a Python codec.
     """
 
     delimiter: str | None = None

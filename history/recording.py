@@ -23,7 +23,7 @@ class Recording:
 
     name: as shown to people, e.g. `valve2/0.csv`.
     values: float64 (rows, sensors), engineering units, NaN where missing or invalid.
-    timestamps: float64 (rows,), seconds since the epoch, UTC (stamps without a zone are read as UTC), or None.
+    timestamps: float64 (rows,), seconds since the epoch, UTC, or None. Stamps without a zone are read as UTC.
         They may go backwards where the plant's clock did: no window may span such a step.
     labels: str (rows,), `normal` or the name of a class (`anomalous` for a 0/1 column), empty where not
         labelled, or None when the file has no labels.

@@ -1,7 +1,8 @@
 """What each column of a table is: time, label, sensor, or something that must not become a sensor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from history.errors import NoSuchColumn
 from history.numerals import is_number, to_number
@@ -9,14 +10,14 @@ from history.stamps import looks_like_clock, looks_like_date, looks_like_stamp
 
 # Names are compared in lower case, with spaces, points and hyphens as underscores.
 TIME_NAMES = (
-    "datetime", "date_time", "timestamp", "time_stamp", "time", "ts", "_time", "utc", "utc_time", "local_time",
-    "date_and_time", "zeit", "zeitstempel", "datum_zeit", "datum_uhrzeit", "date", "datum", "epoch", "unix_time",
-    "t_stamp", "tstamp",
+    "datetime", "date_time", "timestamp", "time_stamp", "time", "ts", "_time", "utc", "utc_time",
+    "local_time", "date_and_time", "zeit", "zeitstempel", "datum_zeit", "datum_uhrzeit", "date", "datum",
+    "epoch", "unix_time", "t_stamp", "tstamp",
 )  # fmt: skip
 # In order of preference. Numbers in these are yes or no.
 YES_NO_NAMES = (
-    "anomaly", "is_anomaly", "anomalous", "is_anomalous", "label", "labels", "is_fault", "is_faulty", "faulty",
-    "outlier", "is_outlier", "attack", "is_attack", "normal/attack", "ground_truth", "abnormal",
+    "anomaly", "is_anomaly", "anomalous", "is_anomalous", "label", "labels", "is_fault", "is_faulty",
+    "faulty", "outlier", "is_outlier", "attack", "is_attack", "normal/attack", "ground_truth", "abnormal",
 )  # fmt: skip
 # Numbers in these are numbers of classes.
 CLASS_NAMES = (
@@ -67,7 +68,7 @@ def find_roles(
     sensors: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
 ) -> Roles:
-    """Decide by names and by the first rows. Options win; an empty time or label column means that there is none.
+    """Decide by names and by the first rows. Options win; an empty time or label column means: none.
 
     Raises NoSuchColumn when an option names a column that is not there.
     """
@@ -146,13 +147,13 @@ def _with_clock(position: int, free: Sequence[int], sample: Sequence[Sequence[st
     return (position,)
 
 
-def _mostly(sample: Sequence[Sequence[str]], position: int, test: "type[bool] | object") -> bool:
+def _mostly(sample: Sequence[Sequence[str]], position: int, test: Callable[[str], bool]) -> bool:
     cells = [row[position] for row in sample if row[position].strip()]
-    return bool(cells) and sum(bool(test(cell)) for cell in cells) > 0.8 * len(cells)  # type: ignore[operator]
+    return bool(cells) and sum(map(test, cells)) > 0.8 * len(cells)
 
 
 def _rises(sample: Sequence[Sequence[str]], position: int) -> bool:
     """Whether numbers mostly grow: a column named `time` might be a duration."""
-    numbers = [float(cell.replace(",", ".")) for row in sample if is_number(cell := row[position].strip())]
-    steps = [later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False)]
+    numbers = [to_number(row[position], ".") or to_number(row[position], ",") or 0.0 for row in sample]
+    steps = [later - earlier for earlier, later in pairwise(numbers)]
     return not steps or sum(step >= 0 for step in steps) >= 0.8 * len(steps)

@@ -14,14 +14,20 @@ from history.numerals import MISSING, is_number, to_number
 Floats = NDArray[np.float64]
 
 # What `time_format` may be beside a strptime pattern.
-NAMED_FORMATS = ("iso", "day-first", "month-first", "seconds", "minutes", "hours", "epoch-s", "epoch-ms", "epoch-us", "epoch-ns")  # fmt: skip
+NAMED_FORMATS = (
+    "iso", "day-first", "month-first", "seconds", "minutes", "hours", "epoch-s", "epoch-ms", "epoch-us",
+    "epoch-ns",
+)  # fmt: skip
 ASK = "name it, e.g. --time-format day-first, month-first or '%d/%m/%Y %H:%M'"
 # More unreadable stamps than this share of the rows, and the column is not what it was taken for.
 MOST_UNREADABLE = 0.1
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "epoch-s": 1.0, "epoch-ms": 1e-3, "epoch-us": 1e-6, "epoch-ns": 1e-9}  # fmt: skip
+_UNITS = {
+    "seconds": 1.0, "minutes": 60.0, "hours": 3600.0,
+    "epoch-s": 1.0, "epoch-ms": 1e-3, "epoch-us": 1e-6, "epoch-ns": 1e-9,
+}  # fmt: skip
 _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*(am|pm|a\.m\.|p\.m\.)?", re.ASCII | re.I)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}.*)?|\d{8}T\d{4}.*", re.ASCII)
@@ -90,7 +96,7 @@ class StampColumn:
         self._rows += len(cells)
 
     def finish(self, *, strict: bool = True) -> tuple[Floats, list[str]]:
-        """Seconds since the epoch, (rows,), NaN where there is no readable stamp; and notes on how they were read.
+        """Seconds since the epoch, (rows,), NaN where no stamp can be read; and notes on how they were read.
 
         Raises BadTimestamps when day and month cannot be told apart, or, if `strict`, when too many stamps
         cannot be read.
@@ -106,14 +112,13 @@ class StampColumn:
         unread = int(np.isnan(stamps).sum())
         if unread:
             row, cell = self._example or (0, "")
+            example = f"e.g. {cell[:40]!r} in data row {row}"
             if strict and unread > MOST_UNREADABLE * self._rows:
                 raise BadTimestamps(
-                    f"{unread} of {self._rows} time stamps cannot be read, e.g. {cell[:40]!r} in data row {row}; {ASK}",
+                    f"{unread} of {self._rows} time stamps cannot be read, {example}; {ASK}",
                     place=self._place,
                 )
-            notes.append(
-                f"left out {_rows(unread)} without a readable time stamp, e.g. {cell[:40]!r} in data row {row}"
-            )
+            notes.append(f"left out {_rows(unread)} without a readable time stamp, {example}")
         return stamps, notes
 
     def _choose(self, cells: Sequence[str]) -> str:

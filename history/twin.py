@@ -30,8 +30,8 @@ class Twin:
     """Parameters of the simulator.
 
     center, scale: float64 (sensors,), engineering units.
-    transition: float64 (lags, sensors, sensors), standardised; transition[k] acts on the reading k + 1 steps ago.
-    noise_cholesky: float64 (sensors, sensors), lower triangular, of the covariance of what is new at each step.
+    transition: float64 (lags, sensors, sensors), standardised; transition[k] acts on readings k + 1 steps ago.
+    noise_cholesky: float64 (sensors, sensors), lower triangular, of the covariance of each step's novelty.
     """
 
     sensors: tuple[str, ...]
@@ -51,9 +51,9 @@ class Twin:
     ) -> "Twin":
         """Estimate from rows of normal operation.
 
-        standardised: per recording (rows, sensors), (reading - center) / scale; rows with a NaN are skipped, and
-        nothing is learnt across them or from one recording to the next. The mean that the rows have left goes
-        into the twin's centre. Raises TooFewRows without `lags` + 2 complete rows in succession.
+        standardised: per recording (rows, sensors), (reading - center) / scale; rows with a NaN are skipped,
+        and nothing is learnt across them or from one recording to the next. The mean that the rows have left
+        goes into the twin's centre. Raises TooFewRows without `lags` + 2 complete rows in succession.
         """
         width = len(sensors)
         parts = [lagged for rows in standardised for lagged in _lagged(rows, lags)]
@@ -76,7 +76,9 @@ class Twin:
         noise = (
             gram[:width, :width] - weights @ now.T - now @ weights.T + weights @ past @ weights.T
         ) / count
-        transition = _stabilised(weights.reshape(width, lags, width).transpose(1, 0, 2))
+        transition = _stabilised(
+            np.asarray(weights.reshape(width, lags, width).transpose(1, 0, 2), np.float64)
+        )
         noise = 0.5 * (noise + noise.T) + 1e-9 * np.eye(width)
         # The ridge and the shrinking cost variance: give it back, which leaves the eigenvalues as they are.
         ratio = spread / np.sqrt(np.maximum(stationary_variance(transition, noise), LEAST_VARIANCE))
@@ -89,7 +91,7 @@ class Twin:
         )
 
     def simulate(self, steps: int, rng: np.random.Generator) -> Floats:
-        """Normal operation, engineering units: float64 (steps, sensors). The same `rng` gives the same rows."""
+        """Normal operation: float64 (steps, sensors), engineering units. Equal `rng`, equal rows."""
         lags, width = self.transition.shape[:2]
         total = lags + BURN_IN_STEPS + steps
         rows = rng.standard_normal((total, width)) @ self.noise_cholesky.T
@@ -151,7 +153,7 @@ def stationary_variance(transition: Floats, noise: Floats) -> Floats:
 
 
 def _lagged(rows: Floats, lags: int) -> list[Floats]:
-    """Rows beside their past, newest first: arrays (n, (lags + 1) * sensors), one per run of complete rows."""
+    """Rows beside their past, newest first: (n, (lags + 1) * sensors), one array per run of complete rows."""
     complete = np.isfinite(rows).all(axis=1)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], complete.astype(np.int8), [0]))))
     found = []

@@ -1,0 +1,151 @@
+"""How plant files are to be read: options that several commands share."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from history.read import ReadOptions
+
+PANEL = "How files are read (found out from each file if not given)"
+# What to write for a column that is not there.
+NONE = "none"
+_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
+
+
+class Decimal(StrEnum):
+    """How numbers are written: 1.5 or 1,5."""
+
+    POINT = "point"
+    COMMA = "comma"
+
+
+def _delimiter(text: str | None) -> str | None:
+    if text is None:
+        return None
+    mark = _DELIMITERS.get(text, text)
+    if len(mark) != 1 or mark in '"\r\n' or mark.isalnum():
+        raise typer.BadParameter(f"expected one character, or one of {', '.join(_DELIMITERS)}")
+    return mark
+
+
+def _time_format(text: str | None) -> str | None:
+    from history.stamps import NAMED_FORMATS
+
+    if text is not None and "%" not in text and text not in NAMED_FORMATS:
+        raise typer.BadParameter(
+            f"expected {', '.join(NAMED_FORMATS)}, or a pattern like '%d.%m.%Y %H:%M:%S'"
+        )
+    return text
+
+
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        callback=_delimiter,
+        rich_help_panel=PANEL,
+        help="Between cells: a character, or comma, semicolon, tab, pipe, space.",
+    ),
+]
+DecimalOption = Annotated[
+    Decimal | None, typer.Option("--decimal", rich_help_panel=PANEL, help="Decimal mark of the numbers.")
+]
+HeaderOption = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", rich_help_panel=PANEL, help="Whether a line of names comes first."),
+]
+TimeColumnOption = Annotated[
+    str | None,
+    typer.Option("--time-column", rich_help_panel=PANEL, help="Column of time stamps, or 'none'."),
+]
+TimeFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--time-format",
+        callback=_time_format,
+        rich_help_panel=PANEL,
+        help="iso, day-first, month-first, epoch-s, epoch-ms, seconds, … or a pattern like '%d.%m.%Y %H:%M:%S'.",
+    ),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-column", rich_help_panel=PANEL, help="Column of labels (0/1 or classes), or 'none'."
+    ),
+]
+SensorsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sensor",
+        rich_help_panel=PANEL,
+        help="Column to read as a sensor; repeat for more. All if not given.",
+    ),
+]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", rich_help_panel=PANEL, help="Column to leave out; repeat for more."),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", rich_help_panel=PANEL, help="Encoding of the text, e.g. utf-8, cp1252."),
+]
+EventsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--events",
+        exists=True,
+        dir_okay=False,
+        help="File of labelled intervals, CSV with start, end and class or JSON, in place of a label column.",
+    ),
+]
+
+
+def read_options(
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    header: HeaderOption = None,
+    time_column: TimeColumnOption = None,
+    time_format: TimeFormatOption = None,
+    label_column: LabelColumnOption = None,
+    sensor: SensorsOption = None,
+    ignore: IgnoreOption = None,
+    encoding: EncodingOption = None,
+) -> "ReadOptions":
+    """The reading options of the command line as the library takes them."""
+    from history.read import ReadOptions
+
+    return ReadOptions(
+        delimiter=delimiter,
+        decimal=None if decimal is None else "." if decimal is Decimal.POINT else ",",
+        header=header,
+        time_column="" if time_column == NONE else time_column,
+        time_format=time_format,
+        label_column="" if label_column == NONE else label_column,
+        sensors=tuple(sensor) if sensor else None,
+        ignore=tuple(ignore or ()),
+        encoding=encoding,
+    )
+
+
+def with_read_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the reading options: its parameter `reading` receives them as ReadOptions."""
+    options = inspect.signature(read_options).parameters
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "reading"]
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        reading = read_options(**{name: given.pop(name) for name in options})
+        command(**given, reading=reading)
+
+    # What typer looks at. `reading` must not be among the annotations: its type is imported late.
+    added = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in options.values()]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + added
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapped
