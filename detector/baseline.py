@@ -8,12 +8,12 @@ from detector.errors import BaselineRefused
 from detector.manifest import Level
 from detector.windows import Bools, Floats
 
-# A sensor that wanders further than this over normal operation, in standard deviations, causes more false
-# alarms than it finds faults (docs/decisions/0004).
-DRIFT_LIMIT = 2.0
+# A sensor that wanders further than this over normal operation, in its own standard deviations, causes more
+# false alarms than it finds faults (docs/decisions/0005). Noise gives about 0, a random walk 1.5, a ramp 2.8.
+DRIFT_LIMIT = 1.5
 # The least rows from which a centre and a scale are worth estimating.
 LEAST_ROWS = 30
-# An asset's scale is never below this share of the model's: a calm commissioning hour must not turn
+# An asset's scale is never below this share of what is usual within an asset: a calm commissioning hour must not turn
 # ordinary noise into alarms.
 SCALE_FLOOR = 0.1
 
@@ -50,18 +50,18 @@ def drift(values: Floats, scale: Floats) -> Floats:
     return np.nan_to_num(moved / scale)
 
 
-def measure(values: Floats, model_scale: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+def measure(values: Floats, usual_scale: Floats | None = None) -> tuple[Floats, Floats, Floats]:
     """Centre, scale and drift of each sensor over rows of normal operation.
 
     values: (rows, sensors), engineering units, NaN missing.
-    model_scale: (sensors,); floors the scale at SCALE_FLOOR of it.
+    usual_scale: (sensors,); floors the scale at SCALE_FLOOR of it.
     Returns three float64 (sensors,). A sensor never observed gives centre NaN.
     """
     center = _nanmean(values)
     scale = np.sqrt(_nanmean(np.square(values - center)))
     moved = drift(values, np.where(scale > 0, scale, np.inf))
-    if model_scale is not None:
-        scale = np.maximum(scale, SCALE_FLOOR * model_scale)
+    if usual_scale is not None:
+        scale = np.maximum(scale, SCALE_FLOOR * usual_scale)
     return center, np.where(scale > 0, scale, fallback_scale(center)), moved
 
 
@@ -71,20 +71,21 @@ def fallback_scale(center: Floats) -> Floats:
     return np.where(size > 0, size, 1.0)
 
 
-def commission(values: Floats, model_center: Floats, model_scale: Floats) -> Baseline:
+def commission(values: Floats, model_center: Floats, usual_scale: Floats) -> Baseline:
     """The baseline of an asset from rows of its known-normal operation, still without score levels.
 
-    Sensors that were never observed keep the model's centre and scale.
+    model_center: (sensors,); kept for sensors that were never observed. usual_scale: (sensors,), the
+    standard deviation that is usual within one asset.
     Raises BaselineRefused when there are fewer than LEAST_ROWS rows with readings.
     """
     usable = np.isfinite(values).any(axis=1)
     if usable.sum() < LEAST_ROWS:
         raise BaselineRefused(f"{int(usable.sum())} rows with readings, expected at least {LEAST_ROWS}")
-    center, scale, moved = measure(values, model_scale)
+    center, scale, moved = measure(values, usual_scale)
     unseen = ~np.isfinite(center)
     return Baseline(
         center=np.where(unseen, model_center, center),
-        scale=np.where(unseen, model_scale, scale),
+        scale=np.where(unseen, usual_scale, scale),
         drift=moved,
         left_out=moved > DRIFT_LIMIT,
         rows=int(usable.sum()),

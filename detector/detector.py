@@ -151,13 +151,14 @@ class Detector:
         combined = float(scores.combined[index])
         if not quality.judgeable or not np.isfinite(combined):
             return Verdict(
-                Ruling.CANNOT_JUDGE, None, None, None, None, None, None, quality, baseline is not None
+                Ruling.CANNOT_JUDGE, None, None, None, None, None, None, None, quality, baseline is not None
             )
         return Verdict(
             ruling=Ruling.ANOMALOUS if combined >= limit else Ruling.NORMAL,
             decided_by=_decided_by(scores.classifier[index], scores.reconstruction[index], limit),
             probabilities=tuple(scores.probabilities[index].tolist()),
             reconstruction_error=float(scores.error[index]),
+            score=combined,
             p_value=float(scores.p_value[index]),
             contributions=contributions(scores.sensor_errors[index], self._typical, self.sensors)
             if options.explain
@@ -191,7 +192,7 @@ class Detector:
         Centre, scale and drift from the rows; the level of both scores from the model run over them.
         Raises BaselineRefused when there are too few rows, or no full run of them.
         """
-        baseline = commission(values, self._center, self._scale)
+        baseline = commission(values, self._center, self.manifest.asset_scale)
         shape = self.manifest.window
         runs = segments(timestamps, len(values), shape.period_s, shape.max_gap_periods)
         ends = window_ends(runs, shape.steps)

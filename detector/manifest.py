@@ -21,7 +21,8 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
     """One input of the model, as the training data showed it in normal operation.
 
-    center, scale: mean and standard deviation, engineering units; scale is > 0.
+    center, scale: mean and standard deviation over all assets, engineering units; scale is > 0.
+    asset_scale: the standard deviation that is usual within one asset.
     quantiles: reading at probability 0.001, 0.01, 0.5, 0.99, 0.999.
     noise: median absolute change from step to step; 0 where the sensor mostly repeats itself.
     longest_flat: most consecutive equal readings seen in normal operation, steps.
@@ -34,6 +35,7 @@ class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
     unit: str | None
     center: float
     scale: Positive
+    asset_scale: Positive
     quantiles: list[float]
     noise: float
     longest_flat: Count
@@ -155,6 +157,10 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def scale(self) -> Floats:
         return np.array([sensor.scale for sensor in self.sensors])
+
+    @property
+    def asset_scale(self) -> Floats:
+        return np.array([sensor.asset_scale for sensor in self.sensors])
 
 
 def parse_manifest(content: bytes, folder: object) -> Manifest:

@@ -39,6 +39,7 @@ class Verdict:
 
     probabilities: one per class of the model, in its order, summing to 1.
     reconstruction_error: mean squared error, standard deviations²; 0 is perfect.
+    score: mean of both standardised scores, in deviations from normal operation; larger is stranger.
     p_value: share of held-out normal windows that scored at least as high; small is strange.
     contributions: largest share first; None unless asked for.
     expected: (steps, sensors), what the model expected, engineering units; None unless asked for.
@@ -50,6 +51,7 @@ class Verdict:
     decided_by: DecidedBy | None
     probabilities: tuple[float, ...] | None
     reconstruction_error: float | None
+    score: float | None
     p_value: float | None
     contributions: tuple[Contribution, ...] | None
     expected: Floats | None

@@ -24,7 +24,8 @@ OTHER_CLASS = "other"
 class Population:
     """What is known of the sensors before training, from training recordings only.
 
-    center, scale: (sensors,), over all normal rows; the model's own baseline. drifting: bool (sensors,).
+    center, scale: (sensors,), over all normal rows; the model's own baseline. asset_scale: (sensors,), the
+    standard deviation that is usual within one recording. drift: (sensors,), upper quartile over recordings. drifting: bool (sensors,).
     period_s: sampling period, None where no recording has timestamps. per_asset: whether each recording
     is standardised by its own baseline. classes: `normal` first.
     """
@@ -33,6 +34,7 @@ class Population:
     classes: tuple[str, ...]
     center: Floats
     scale: Floats
+    asset_scale: Floats
     drift: Floats
     drifting: Bools
     period_s: float | None
@@ -99,8 +101,9 @@ def survey(recordings: Sequence[Recording], recipe: Recipe) -> Population:
     center, scale, _ = measure(pooled)
     per_asset = _per_asset(recordings, classes, recipe)
     firsts = [rows[: recipe.baseline_rows] if per_asset else rows for rows in normals]
-    drifts = np.stack([measure(rows)[2] for rows in firsts])
-    drift = np.median(drifts, axis=0)
+    measured = [measure(rows) for rows in firsts]
+    drift = np.quantile([moved for _, _, moved in measured], 0.75, axis=0)
+    asset_scale = np.nanmedian([own for _, own, _ in measured], axis=0) if per_asset else scale
     drifting = drift > DRIFT_LIMIT
     if drifting.all():
         # Then nothing would be left to judge by, and the trend is the machine's normal operation.
@@ -111,6 +114,7 @@ def survey(recordings: Sequence[Recording], recipe: Recipe) -> Population:
         classes=classes,
         center=np.nan_to_num(center),
         scale=np.where(np.isfinite(scale), scale, 1.0),
+        asset_scale=np.where(np.isfinite(asset_scale), asset_scale, 1.0),
         drift=drift,
         drifting=drifting,
         period_s=float(np.median(periods)) if periods else None,
@@ -140,7 +144,7 @@ def own_baseline(
         return None
     rows = np.flatnonzero(state == NORMAL)[: recipe.baseline_rows]
     try:
-        return commission(recording.values[rows], population.center, population.scale)
+        return commission(recording.values[rows], population.center, population.asset_scale)
     except BaselineRefused:
         return None
 

@@ -33,6 +33,7 @@ def describe_sensors(
                 unit=units.get(name),
                 center=float(population.center[index]),
                 scale=float(population.scale[index]),
+                asset_scale=float(population.asset_scale[index]),
                 quantiles=[float(f"{value:.8g}") for value in quantiles],
                 noise=float(np.median(changes)) if len(changes) else 0.0,
                 longest_flat=max(longest_run(rows[:, index]) for rows in normal),
