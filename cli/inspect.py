@@ -72,8 +72,9 @@ def print_card(detector: "Detector") -> None:
         f"in {detector.runtime.name} within tolerance"
     )
     for title, facts in sections(detector).items():
-        out.print(f"\n[bold]{title}[/bold]")
-        out.print(Padding(_facts(facts), (0, 0, 0, 2)))
+        if facts:
+            out.print(f"\n[bold]{title}[/bold]")
+            out.print(Padding(_facts(facts), (0, 0, 0, 2)))
     out.print(f"\n[bold]Sensors[/bold] ({len(manifest.sensors)})")
     out.print(Padding(sensor_table(manifest), (0, 0, 0, 2)))
 
@@ -112,7 +113,7 @@ def sections(detector: "Detector") -> dict[str, dict[str, object]]:
             "created": manifest.created,
             "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
         },
-        "Files": {**manifest.files, "manifest.json": detector.artefact.sha256},
+        "Files, SHA-256": {**manifest.files, "manifest.json": detector.artefact.sha256},
     }
 
 
@@ -139,25 +140,25 @@ def _support(normal: "NormalOperation | None") -> str | None:
 
 
 def sensor_table(manifest: "Manifest") -> "Table":
-    """One row a sensor, in the model's order."""
+    """One row a sensor, in the model's order; flat: longest run of equal readings in normal operation."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("sensor")
-    table.add_column("unit")
-    for column in ("centre", "scale", "0.1 %", "99.9 %", "drift", "longest flat"):
-        table.add_column(column, justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("sensor", overflow="fold")
+    table.add_column("unit", overflow="fold")
+    for column in ("centre", "scale", "0.1 %", "99.9 %", "drift, sd", "flat, steps"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("judged")
     for sensor in manifest.sensors:
         table.add_row(
             escape(sensor.name),
             escape(sensor.unit or "-"),
-            *(f"{x:.5g}" for x in (sensor.center, sensor.scale, sensor.quantiles[0], sensor.quantiles[-1])),
-            f"{sensor.drift:.2f} sd",
-            f"{sensor.longest_flat} steps",
-            "yes" if sensor.scored else "[yellow]no, it drifts[/yellow]",
+            *(f"{x:.4g}" for x in (sensor.center, sensor.scale, sensor.quantiles[0], sensor.quantiles[-1])),
+            f"{sensor.drift:.2f}",
+            str(sensor.longest_flat),
+            "yes" if sensor.scored else "[yellow]no, drifts[/yellow]",
         )
     return table
 
@@ -166,7 +167,7 @@ def _facts(facts: dict[str, object]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():

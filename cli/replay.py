@@ -2,16 +2,21 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import note
 from cli.detection import Tally
-from cli.errors import CommandError
+from cli.reading import EventsOption, with_read_options
+from cli.recordings import recordings
 from cli.verdict_file import FormatOption, OutOption, Write, choose_format, verdict_file
 
+if TYPE_CHECKING:
+    from history.read import ReadOptions
 
+
+@with_read_options
 def replay(
     paths: Annotated[
         list[Path], typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True)
@@ -41,6 +46,9 @@ def replay(
     key: Annotated[
         str | None, typer.Option(envvar="OFFNORMAL_KEY", help="Key of the service, where it asks for one.")
     ] = None,
+    events: EventsOption = None,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Play historian files to a running service and watch its verdicts.
 
@@ -50,8 +58,6 @@ def replay(
     `offnormal replay pump7.csv --baseline-rows 400 --out verdicts.csv`
     """
     chosen = choose_format(out, form) if out else None
-
-    from history.read import ReadOptions, read_paths
 
     from cli.playing import Manner, play
     from cli.replay_view import ReplayView, print_report
@@ -68,7 +74,7 @@ def replay(
                 if out and chosen:
                     write = stack.enter_context(verdict_file(out, chosen, served.classes))
                 view = stack.enter_context(ReplayView())
-                for recording in read_paths(paths, ReadOptions()):
+                for recording in recordings(paths, reading, events):
                     tallies.append(Tally(recording.name))
                     view.begin(tallies[-1], len(recording.values))
                     for rows in play(recording, client, served, manner):
@@ -85,5 +91,3 @@ def replay(
             print_report(tallies)
             if out and tallies:
                 note(f"verdicts are in {out}")
-    if not tallies:
-        raise CommandError(f"no CSV or Parquet file in {', '.join(map(str, paths))}")

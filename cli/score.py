@@ -2,17 +2,22 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import note
-from cli.errors import CommandError
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
+from cli.reading import EventsOption, with_read_options
+from cli.recordings import recordings
 from cli.scoring import Cut, score_recording
 from cli.verdict_file import FormatOption, OutOption, choose_format, verdict_file
 
+if TYPE_CHECKING:
+    from history.read import ReadOptions
 
+
+@with_read_options
 def score(
     paths: Annotated[
         list[Path], typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True)
@@ -29,6 +34,9 @@ def score(
     false_alarm_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Alarm budget; the model's default if not given.")
     ] = None,
+    events: EventsOption = None,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Judge historian files with a model from the store, without a service.
 
@@ -40,23 +48,19 @@ def score(
     """
     chosen = choose_format(out, form)
 
-    from history.read import ReadOptions, read_paths
-
     from detector import Detector, Options
 
     detector = Detector.load(model_folder(models, model, version))
-    detector.score_limit(false_alarm_rate)
+    detector.score_limit(false_alarm_rate, by_asset=baseline_rows > 0)
     options = Options(explain=True, false_alarm_rate=false_alarm_rate)
     counts: Counter[str] = Counter()
     files = 0
     with verdict_file(out, chosen, detector.manifest.classes) as write:
-        for recording in read_paths(paths, ReadOptions()):
+        for recording in recordings(paths, reading, events):
             files += 1
             for rows in score_recording(recording, detector, Cut(baseline_rows, stride), options):
                 write(rows)
                 counts.update(row.verdict for row in rows)
-    if not files:
-        raise CommandError(f"no CSV or Parquet file in {', '.join(map(str, paths))}")
     summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
     manifest = detector.manifest
     note(f"{manifest.name} {manifest.version}: {files} file(s), {sum(counts.values()):,} rows: {summary}")

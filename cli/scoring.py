@@ -58,7 +58,7 @@ def score_recording(
         yield [
             judged(aligned, row, next(verdicts))
             if len(window) >= shape.minimum_steps
-            else describe(aligned, row, CANNOT_JUDGE, NORMAL, TOO_SHORT)
+            else describe(aligned, row, CANNOT_JUDGE, TOO_SHORT)
             for row, window in zip(part.tolist(), windows, strict=True)
         ]
 

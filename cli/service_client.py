@@ -114,9 +114,8 @@ class ServiceClient:
         timestamps: Sequence[str] | None,
     ) -> None:
         """Commission an asset for a model. readings: by sensor, NaN missing. timestamps: ISO 8601."""
-        query = f"model={quote(model.name, safe='')}&version={model.version}"
         body = {"readings": readings} | ({} if timestamps is None else {"timestamps": timestamps})
-        path = f"/assets/{quote(asset, safe='')}/baseline?{query}"
+        path = f"/assets/{quote(asset, safe='')}/baseline?model={quote(model.name, safe='')}"
         self._send("PUT", path, body, self._patience.commission_timeout_s)
 
     def classify(self, model: ServedModel, windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

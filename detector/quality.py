@@ -62,6 +62,7 @@ class QualityRules:
     def __init__(self, manifest: Manifest) -> None:
         sensors = manifest.sensors
         self._names = manifest.sensor_names
+        self._minimum_steps = manifest.window.minimum_steps
         self._scored = np.array([sensor.scored for sensor in sensors])
         self._flat_limit = np.array(
             [
@@ -113,7 +114,7 @@ class QualityRules:
         judged = ~left_out
         observed_share = float(share[judged].mean()) if judged.any() else 0.0
         alive = (share > 0) & ~flat & judged
-        judgeable = bool(
+        judgeable = len(values) >= self._minimum_steps and bool(
             observed_share >= LEAST_OBSERVED and alive.sum() >= LEAST_OBSERVED * judged.sum() and judged.any()
         )
         return Quality(observed_share, len(values), tuple(issues), judgeable)

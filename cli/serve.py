@@ -1,0 +1,268 @@
+"""`offnormal serve`: the microservice, in this process."""
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import err, note, warn
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from detector.runtime import OpenRuntime
+    from service.resources import Resources
+    from service.settings import Settings
+
+
+_EXAMPLE_TIMEOUT_S = 5.0
+_LINE = 110
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8000]")] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of the model store.  [default: models]", metavar="FOLDER")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for asset baselines.  [default: state]", metavar="FOLDER")
+    ] = None,
+    default_model: Annotated[
+        str | None, typer.Option(help="Model that answers requests that name none.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="onnx or tensorflow.  [default: onnx]", metavar="RUNTIME")
+    ] = None,
+    keys_file: Annotated[
+        Path | None, typer.Option(help="File of hashed API keys; without it none is asked for.")
+    ] = None,
+    allow_anonymous: Annotated[
+        bool | None, typer.Option("--allow-anonymous", help="Listen beyond this machine without API keys.")
+    ] = None,
+) -> None:
+    """Serve the models of a store over HTTP.
+
+    Every option, and more, can be set by environment variables: see docs/settings.md. An option wins.
+
+    [dim]offnormal serve --port 8000[/dim]
+    """
+    given = {
+        "host": host,
+        "port": port,
+        "models": models,
+        "state": state,
+        "default_model": default_model,
+        "runtime": runtime,
+        "keys_file": keys_file,
+        "allow_anonymous": allow_anonymous,
+    }
+    settings = read_settings({name: value for name, value in given.items() if value is not None})
+    check_store(settings)
+    check_state(settings)
+    listener = listen(settings)
+    with listener:
+        run(settings, listener)
+
+
+def read_settings(options: dict[str, Any]) -> "Settings":
+    """Options over environment over defaults. Raises CommandError, naming the setting."""
+    from pydantic import ValidationError
+
+    from service.settings import ENV_PREFIX, Settings, unknown_variables
+
+    for name in unknown_variables(os.environ):
+        if name not in _OTHER_VARIABLES:
+            warn(f"{name} is no setting and is ignored; docs/settings.md lists them")
+    try:
+        return Settings(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise CommandError(f"{name} ({ENV_PREFIX}{name.upper()}): {message}" if name else message) from None
+
+
+# Used by other commands, and by the tests of this repository.
+_OTHER_VARIABLES = frozenset({"OFFNORMAL_DATA"})
+
+
+def check_store(settings: "Settings") -> None:
+    """Raises CommandError when there is nothing to serve."""
+    from detector import ModelStore
+
+    if not settings.models.is_dir():
+        raise CommandError(f"{settings.models}: no such folder; --models names the model store")
+    names = ModelStore(settings.models).names()
+    if not names:
+        raise CommandError(
+            f"{settings.models}: no model in it, expected <name>/<version>/manifest.json; "
+            "`offnormal train` makes one"
+        )
+    if settings.default_model is not None and settings.default_model not in names:
+        raise CommandError(f"no model {settings.default_model!r} in {settings.models}: {', '.join(names)}")
+
+
+def check_state(settings: "Settings") -> None:
+    """Raises StateUnavailable when baselines could not be kept."""
+    from service.state import SqliteState
+
+    SqliteState(settings.state, settings.max_assets).close()
+
+
+def listen(settings: "Settings") -> socket.socket:
+    """A bound socket, so that a taken port is told before anything is loaded. Raises CommandError."""
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise CommandError(f"{settings.host}: no address to listen on: {error.strerror}") from None
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise CommandError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose another port with --port"
+        ) from None
+    return listener
+
+
+def run(settings: "Settings", listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
+    import uvicorn
+
+    from service.app import create_app
+
+    url = address_of(listener)
+
+    async def announce(resources: "Resources") -> None:
+        err.print(await banner(resources, url), markup=False, soft_wrap=True)
+
+    app = create_app(settings, runtime_of(settings), announce)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop" if os.name != "nt" else "auto",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=log_config(settings.log_level),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    server = graceful_server(config, app, settings.drain_s)
+    note(f"listening on {url}, loading models from {settings.models}")
+    server.run(sockets=[listener])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def graceful_server(config: "uvicorn.Config", app: "FastAPI", drain_s: float) -> "uvicorn.Server":
+    """A server that on SIGTERM first says it is not ready, and only after `drain_s` closes its port.
+
+    Whoever balances the load needs that time to notice. SIGINT, from a person, closes at once.
+    """
+    import threading
+
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            del frame
+            again = app.state.draining.is_set()
+            app.state.draining.set()
+            if again or sig == signal.SIGINT or drain_s == 0:
+                self.force_exit = self.should_exit and sig == signal.SIGINT
+                self.should_exit = True
+                return
+            timer = threading.Timer(drain_s, self._exit)
+            timer.daemon = True
+            timer.start()
+
+        def _exit(self) -> None:
+            self.should_exit = True
+
+    return Server(config)
+
+
+def runtime_of(settings: "Settings") -> "OpenRuntime":
+    """The runtime that the settings name; TensorFlow is imported only when it is asked for."""
+    if settings.runtime == "tensorflow":
+        from training.keras_runtime import KerasRuntime
+
+        return KerasRuntime
+    from detector.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime
+
+
+def address_of(listener: socket.socket) -> str:
+    """URL under which a person on this machine reaches a listening socket."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def banner(resources: "Resources", url: str) -> str:
+    """What is served, what was refused, and a request to try."""
+    models = resources.models
+    default = models.default()
+    lines = []
+    for version in models.all():
+        if version.loaded:
+            mark = "  (default)" if version.loaded is default else ""
+            lines.append(f"model {version.name} version {version.number} loaded{mark}")
+        else:
+            lines.append(f"model {version.name} version {version.number} REFUSED: {version.reason}")
+    if default is None:
+        lines.append(f"no default model: {url}/classify answers 503 until the store is mended")
+        return "\n".join(lines)
+    lines += [f"ready: {url}  (documentation: {url}/docs)", "try it:", "", await curl(resources, url), ""]
+    return "\n".join(lines)
+
+
+async def curl(resources: "Resources", url: str) -> str:
+    """A command that posts the shortest window the default model judges."""
+    import time
+
+    from service.examples import make_examples
+
+    examples = await make_examples(resources.models.find(), time.monotonic() + _EXAMPLE_TIMEOUT_S)
+    key = "" if not resources.keyring.enabled else " -H 'X-API-Key: YOUR KEY'"
+    rows = [json.dumps(row, separators=(",", ":")) for row in examples.short]
+    lines = [f"curl -s {url}/classify -H 'Content-Type: application/json'{key} -d '"]
+    line = '{"window":['
+    for row in [*(f"{row}," for row in rows[:-1]), f"{rows[-1]}]}}'"]:
+        if len(line) + len(row) > _LINE:
+            lines.append(line)
+            line = ""
+        line += row
+    return "\n".join([*lines, line])
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """Every log line is one JSON object on standard output; people are spoken to on standard error."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "service.request_log.JsonLines"}},
+        "handlers": {
+            "out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
+        },
+        "loggers": {
+            "service": {"handlers": ["out"], "level": level.upper(), "propagate": False},
+            "uvicorn": {"handlers": ["out"], "level": "WARNING", "propagate": False},
+        },
+    }

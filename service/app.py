@@ -1,0 +1,125 @@
+"""Wiring only: what exists, who gets it, and when it is opened and closed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from detector.errors import DetectorError
+from detector.onnx_runtime import OnnxRuntime
+from detector.runtime import OpenRuntime
+from service import asset_routes, classify, docs_page, model_routes, openapi, probes
+from service.assets import Assets
+from service.body import BodyBudget
+from service.errors import ServiceError, WrongContent
+from service.keys import Keyring
+from service.metrics import Metrics
+from service.models import Models
+from service.problems import from_http, kind_of, response_to
+from service.request_log import RequestLog, facts_of
+from service.resources import LifespanState, Resources
+from service.settings import MEGABYTE, Settings
+from service.state import SqliteState
+
+_log = logging.getLogger(__name__)
+Loaded = Callable[[Resources], Awaitable[None]]
+
+
+def create_app(
+    settings: Settings, open_runtime: OpenRuntime = OnnxRuntime, on_loaded: Loaded | None = None
+) -> FastAPI:
+    """The service. Models are loaded in the background once it starts: until then it answers 503.
+
+    on_loaded: called on the event loop when loading has come to its end.
+    Raises KeysUnreadable. Starting it raises StateUnavailable.
+    """
+    keyring = Keyring() if settings.keys_file is None else Keyring.read(settings.keys_file)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        models = Models(settings, open_runtime, metrics)
+        state = SqliteState(settings.state, settings.max_assets)
+        assets = Assets(state, models, open_runtime, settings.runtime_threads, metrics)
+        resources = Resources(
+            settings=settings,
+            models=models,
+            assets=assets,
+            keyring=keyring,
+            metrics=metrics,
+            bodies=BodyBudget(int(settings.max_bodies_mb * MEGABYTE)),
+            pool=ThreadPoolExecutor(2, "offnormal bodies"),
+            draining=app.state.draining,
+        )
+        loading = asyncio.create_task(_load(resources, on_loaded))
+        yield LifespanState(resources=resources)
+        resources.draining.set()
+        await loading
+        await asyncio.to_thread(models.close, settings.shutdown_timeout_s)
+        await asyncio.to_thread(assets.close)
+        resources.pool.shutdown()
+
+    app = FastAPI(
+        title="Offnormal",
+        version=release(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(RequestLog, metrics=metrics)],
+        exception_handlers={
+            ServiceError: _refuse,
+            DetectorError: _refuse,
+            HTTPException: _refuse_http,
+            RequestValidationError: _refuse_parameter,
+        },
+    )
+    app.state.draining = asyncio.Event()
+    for part in (classify, asset_routes, model_routes, probes, openapi, docs_page):
+        app.include_router(part.router)
+    return app
+
+
+def release() -> str:
+    """Version of the installed package."""
+    try:
+        return version("offnormal")
+    except PackageNotFoundError:
+        return "0"
+
+
+async def _load(resources: Resources, on_loaded: Loaded | None) -> None:
+    try:
+        await asyncio.to_thread(resources.assets.count)
+        await asyncio.to_thread(resources.models.load, resources.assets.adopt)
+    except Exception:  # the service stays up and says that it is not ready
+        _log.exception("loading the models failed")
+    if on_loaded is not None:
+        await on_loaded(resources)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    facts = facts_of(request)
+    facts.error_code = kind_of(error).code
+    return response_to(error, facts.request_id)
+
+
+async def _refuse_http(request: Request, error: HTTPException) -> Response:
+    return await _refuse(request, from_http(error, request))
+
+
+async def _refuse_parameter(request: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    place = ".".join(str(step) for step in first["loc"])
+    return await _refuse(
+        request, WrongContent(f"{place}: {first['msg']}", place=place, expected=first["msg"])
+    )

@@ -1,0 +1,227 @@
+"""Micro-batching: windows of many requests share one run of the network.
+
+One worker thread per model. It takes whatever is waiting as soon as it is free, so nobody waits for a batch
+to fill: an idle model answers at once, a busy one answers the next batch together.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from detector import Detector, Options, Scores, Verdict, Window
+from detector.runtime import Outputs
+from detector.windows import Batch
+from service.errors import DeadlinePassed, QueueFull
+
+_SLOWEST_RETRY_S = 60
+_log = logging.getLogger(__name__)
+
+
+class BatchObserver(Protocol):
+    """Is told of every batch, in the worker thread."""
+
+    def batch(self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdicts of one request, and where its time went, seconds."""
+
+    verdicts: list[Verdict]
+    queue_s: float
+    infer_s: float
+    verdict_s: float
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """Windows that are run together. deadline, submitted: seconds of time.monotonic."""
+
+    windows: Sequence[Window]
+    options: Options
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Judged]"
+    submitted: float = field(default_factory=time.monotonic)
+    abandoned: bool = False
+
+
+class Batcher:
+    """The queue in front of one model and the thread behind it."""
+
+    def __init__(
+        self, detector: Detector, *, queue_windows: int, batch_windows: int, observer: BatchObserver
+    ) -> None:
+        self._detector = detector
+        self._limit = queue_windows
+        self._batch_windows = batch_windows
+        self._observer = observer
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._waiting = 0
+        self._busy_since: float | None = None
+        self._window_s = 0.001  # moving average of what one window takes
+        name = f"{detector.manifest.name}/{detector.manifest.version}"
+        self._thread = threading.Thread(target=self._work, name=f"offnormal {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Windows in the queue, without those that are being run."""
+        return self._waiting
+
+    def hangs(self, after_s: float) -> bool:
+        """Whether the worker died, or has been at one batch for longer than `after_s`."""
+        since = self._busy_since
+        return (not self._thread.is_alive() and not self._closed) or (
+            since is not None and time.monotonic() - since > after_s
+        )
+
+    async def judge(self, windows: Sequence[Window], options: Options, deadline: float) -> Judged:
+        """Verdicts in the order of the windows.
+
+        deadline: time.monotonic seconds. Raises QueueFull at once, DeadlinePassed, or what the model raises.
+        """
+        loop = asyncio.get_running_loop()
+        size = self._batch_windows
+        jobs = [
+            _Job(windows[start : start + size], options, deadline, loop, loop.create_future())
+            for start in range(0, len(windows), size)
+        ]
+        self._submit(jobs, len(windows))
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
+                parts = [await job.future for job in jobs]
+        except TimeoutError:
+            raise DeadlinePassed("the answer was not ready in time") from None
+        finally:
+            for job in jobs:
+                job.abandoned = True
+                job.future.cancel()
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def close(self, timeout_s: float) -> None:
+        """Finish what is queued, accept nothing more, end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _submit(self, jobs: Sequence[_Job], count: int) -> None:
+        with self._changed:
+            if self._closed or self._waiting + count > self._limit:
+                wait = math.ceil(self._waiting * self._window_s)
+                raise QueueFull(
+                    f"{self._waiting} windows wait for this model, {count} more do not fit",
+                    retry_after_s=min(max(wait, 1), _SLOWEST_RETRY_S),
+                )
+            self._jobs.extend(jobs)
+            self._waiting += count
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while jobs := self._take():
+            self._busy_since = time.monotonic()
+            try:
+                self._run(jobs)
+            finally:
+                self._busy_since = None
+
+    def _take(self) -> list[_Job]:
+        """As many waiting jobs as fit one batch, at least one; none only once closed and empty."""
+        with self._changed:
+            while True:
+                taken: list[_Job] = []
+                count = 0
+                while self._jobs and (not taken or count + len(self._jobs[0].windows) <= self._batch_windows):
+                    job = self._jobs.popleft()
+                    self._waiting -= len(job.windows)
+                    # Nobody waits for these any more; running them would only make the others late.
+                    if not job.abandoned and time.monotonic() < job.deadline:
+                        taken.append(job)
+                        count += len(job.windows)
+                if taken or (self._closed and not self._jobs):
+                    return taken
+                if not self._jobs:
+                    self._changed.wait()
+
+    def _run(self, jobs: Sequence[_Job]) -> None:
+        started = time.monotonic()
+        windows = [window for job in jobs for window in job.windows]
+        try:
+            batch, outputs = self._detector.run(windows)
+            scores = self._detector.interpret(windows, batch, outputs)
+        except Exception as error:
+            if len(jobs) == 1:
+                _deliver([(jobs[0], error)])
+            else:  # one request's windows must not cost the others their answer
+                for job in jobs:
+                    self._run([job])
+            return
+        inferred = time.monotonic()
+        self._window_s = 0.9 * self._window_s + 0.1 * (inferred - started) / len(windows)
+        results: list[tuple[_Job, Judged | Exception]] = []
+        first = 0
+        for job in jobs:
+            before = time.monotonic()
+            try:
+                verdicts = [
+                    self._detector.verdict(window, scores, first + index, job.options)
+                    for index, window in enumerate(job.windows)
+                ]
+            except Exception as error:
+                results.append((job, error))
+            else:
+                results.append(
+                    (
+                        job,
+                        Judged(
+                            verdicts,
+                            started - job.submitted,
+                            inferred - started,
+                            time.monotonic() - before,
+                        ),
+                    )
+                )
+            first += len(job.windows)
+        _deliver(results)
+        try:
+            self._observer.batch(windows, batch, outputs, scores)
+        except Exception:  # a defect in the metrics must not stop the model
+            _log.exception("the batch could not be counted")
+
+
+def _deliver(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
+    """Hand results over to the event loops that wait for them, once per loop."""
+    for loop in {job.loop for job, _ in results}:
+        mine = [(job, result) for job, result in results if job.loop is loop]
+        try:
+            loop.call_soon_threadsafe(_settle, mine)
+        except RuntimeError:
+            continue  # that loop is closed, and nobody waits on it
+
+
+def _settle(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
+    for job, result in results:
+        if job.future.done():
+            continue
+        if isinstance(result, Exception):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
+
+
+def _joined(parts: Sequence[Judged]) -> Judged:
+    return Judged(
+        [verdict for part in parts for verdict in part.verdicts],
+        max(part.queue_s for part in parts),
+        sum(part.infer_s for part in parts),
+        sum(part.verdict_s for part in parts),
+    )

@@ -1,0 +1,148 @@
+"""The body of a request: read raw, bounded in size, memory and time."""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientLeft,
+    QueueFull,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+    WrongContent,
+)
+from service.settings import MEGABYTE
+
+JSON = "application/json"
+CSV = "text/csv"
+TIMEOUT_HEADER = "Request-Timeout"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+class BodyBudget:
+    """Bytes of bodies that may be in memory together. Used by the event loop alone."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._used = 0
+
+    @contextmanager
+    def hold(self) -> Iterator["Hold"]:
+        hold = Hold(self)
+        try:
+            yield hold
+        finally:
+            self._used -= hold.bytes
+
+    def _take(self, count: int) -> None:
+        if self._used + count > self._limit:
+            raise QueueFull("the bodies of other requests fill the memory set aside for them")
+        self._used += count
+
+
+class Hold:
+    """One request's part of the budget, given back when the request ends."""
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.bytes = 0
+
+    def take(self, count: int) -> None:
+        """Raises QueueFull."""
+        self._budget._take(count)
+        self.bytes += count
+
+
+def media_type(request: Request, accepted: tuple[str, ...]) -> str:
+    """The body's content type. Raises UnsupportedMediaType unless it is one of `accepted`."""
+    given = request.headers.get("content-type", "")
+    name, _, parameters = given.partition(";")
+    name = name.strip().lower()
+    charset = parameters.lower().partition("charset=")[2].strip().strip('"')
+    if name not in accepted or charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType(
+            f"the content type is {given!r}" if given else "the request names no content type",
+            place="header.Content-Type",
+            expected=" or ".join(accepted),
+        )
+    return name
+
+
+def timeout_s(request: Request, limit_s: float) -> float:
+    """How long the caller will wait: its header Request-Timeout, at most the service's limit, seconds."""
+    given = request.headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return limit_s
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise WrongContent(
+            f"{TIMEOUT_HEADER} is not a number of seconds",
+            place=f"header.{TIMEOUT_HEADER}",
+            expected="a number of seconds above 0",
+        )
+    return min(seconds, limit_s)
+
+
+async def read_body(request: Request, limit: int, deadline: float, hold: Hold) -> bytes:
+    """The whole body, decompressed. limit: bytes. deadline: time.monotonic seconds.
+
+    Raises BodyTooLarge, BodyTooSlow, ClientLeft, QueueFull, UnsupportedEncoding.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise UnsupportedEncoding(
+            f"the content encoding is {encoding!r}",
+            place="header.Content-Encoding",
+            expected="gzip or identity",
+        )
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                hold.take(len(chunk))
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BodyTooSlow("the body did not arrive in time") from None
+    except ClientDisconnect:
+        raise ClientLeft("the connection closed while the body was read") from None
+    body = b"".join(chunks)
+    if encoding == "identity":
+        return body
+    plain = await asyncio.to_thread(_gunzip, body, limit)
+    hold.take(len(plain))
+    return plain
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    decompressor = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        plain = decompressor.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise UnsupportedEncoding(f"the body is not gzip: {error}", expected="a gzip stream") from None
+    if len(plain) > limit:
+        raise _too_large(limit)
+    if not decompressor.eof or decompressor.unused_data:
+        raise UnsupportedEncoding(
+            "the gzip body is cut short or has data after its end", expected="one gzip stream"
+        )
+    return plain
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge("the body is too large", expected=f"at most {limit / MEGABYTE:g} MB")

@@ -1,0 +1,34 @@
+"""`/docs`: one page without anything from elsewhere, so that it works in a plant without internet."""
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+
+from fastapi import APIRouter, Response
+
+router = APIRouter()
+
+
+def _page() -> tuple[bytes, dict[str, str]]:
+    """The page, and headers that let a browser run its own script and style and nothing else."""
+    content = files("service").joinpath("docs.html").read_bytes()
+
+    def hashes(tag: bytes) -> str:
+        parts = re.findall(rb"<%b>(.*?)</%b>" % (tag, tag), content, re.DOTALL)
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(part).digest()).decode()}'" for part in parts
+        )
+
+    policy = (
+        f"default-src 'none'; connect-src 'self'; script-src {hashes(b'script')};"
+        f" style-src {hashes(b'style')}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return content, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+
+
+@router.get("/docs", summary="This description, to be read and tried")
+async def docs() -> Response:
+    """Needs no key; with a key typed in, its forms use it."""
+    content, headers = _page()
+    return Response(content, media_type="text/html; charset=utf-8", headers=headers)

@@ -1,0 +1,53 @@
+"""`/livez`, `/readyz` and `/metrics`: what an operator's tools ask for."""
+
+import asyncio
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service import answers, wire
+from service.keys import Role
+from service.model_routes import summaries
+from service.resources import Resources, ResourcesDep, allow
+
+router = APIRouter()
+
+
+@router.get("/livez", summary="Whether the process is alive")
+async def livez(resources: ResourcesDep) -> Response:
+    """503 when a model's worker hangs: restarting is the remedy."""
+    hanging = resources.models.hanging()
+    return answers.json_response(wire.Alive(not hanging, hanging), 503 if hanging else 200)
+
+
+@router.get("/readyz", summary="Whether the default model answers")
+async def readyz(resources: ResourcesDep) -> Response:
+    """200 only while requests that name no model are answered."""
+    reason = unready_reason(resources)
+    models = resources.models
+    answer = wire.Ready(reason is None, reason, models.default_name(), summaries(models))
+    return answers.json_response(answer, 200 if reason is None else 503)
+
+
+@router.get("/metrics", dependencies=[Depends(allow(Role.READ))], summary="Metrics for Prometheus")
+async def metrics(resources: ResourcesDep) -> Response:
+    """Prometheus text format."""
+    resources.metrics.ready.set(unready_reason(resources) is None)
+    content = await asyncio.to_thread(resources.metrics.render)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
+
+
+def unready_reason(resources: Resources) -> str | None:
+    """Why the default model does not answer, None while it does."""
+    models = resources.models
+    if resources.draining.is_set():
+        return "the service is shutting down"
+    default = models.default()
+    if default is None:
+        name = models.default_name()
+        if not models.finished:
+            return "models are being loaded"
+        return f"the default model {name!r} is not loaded" if name else "no model could be loaded"
+    if f"{default.ref.name}/{default.ref.version}" in models.hanging():
+        return f"the default model {default.ref.name!r} hangs"
+    return None

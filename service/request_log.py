@@ -1,0 +1,120 @@
+"""One line of JSON for each request, its metrics, its id, and the answer to whatever was not foreseen."""
+
+import json
+import logging
+import re
+import secrets
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import Metrics
+from service.problems import kind_of, response_to
+
+REQUEST_ID_HEADER = "X-Request-Id"
+# What may stand in a log and a header as it came; anything else gets an id of our own.
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_FACTS = "offnormal.facts"
+_log = logging.getLogger("service.requests")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a handler knows of its request and the log should say. Never a reading."""
+
+    request_id: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    error_code: str | None = None
+
+
+def facts_of(request: Request) -> Facts:
+    facts: Facts = request.scope[_FACTS]
+    return facts
+
+
+class JsonLines(logging.Formatter):
+    """Log records as one JSON object a line; what a caller sent cannot break out of its string."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = describe(record.exc_info[1])
+        return json.dumps(line, default=str)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Kind of an error and where it came from. Not its message: that may quote a reading."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"type": type(error).__name__, "trace": [f"{f.filename}:{f.lineno} {f.name}" for f in frames]}
+
+
+class RequestLog:
+    """ASGI middleware around everything else."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        facts = scope[_FACTS] = Facts(_request_id(Headers(scope=scope)))
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = facts.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            facts.error_code = kind_of(error).code
+            _log.error(
+                "unforeseen error",
+                extra={"fields": {"request_id": facts.request_id, "error": describe(error)}},
+            )
+            if status == 0:
+                await response_to(error, facts.request_id)(scope, receive, send_with_id)
+        finally:
+            self._finish(scope, facts, status, time.perf_counter() - started)
+
+    def _finish(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
+        self._metrics.request(route, scope["method"], status, seconds)
+        if facts.error_code is not None:
+            self._metrics.rejected.labels(facts.error_code).inc()
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        code = {} if facts.error_code is None else {"code": facts.error_code}
+        fields = {
+            "request_id": facts.request_id,
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "milliseconds": round(seconds * 1e3, 3),
+            **code,
+            **facts.fields,
+        }
+        _log.info("request", extra={"fields": fields})
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(REQUEST_ID_HEADER, "")
+    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)

@@ -1,0 +1,112 @@
+"""Everything that can be set from outside: environment variables, prefix `OFFNORMAL_`."""
+
+import ipaddress
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "OFFNORMAL_"
+MEGABYTE = 1_000_000
+
+
+class Settings(BaseSettings):
+    """Frozen settings of one service; a unit ends a name. Raises pydantic's ValidationError."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    models: Path = Field(Path("models"), description="Folder of the model store.")
+    state: Path = Field(Path("state"), description="Folder in which asset baselines are kept.")
+    default_model: str | None = Field(
+        None,
+        description="Model that answers requests that name none; if not set, the first by name that loads.",
+    )
+    versions_per_model: PositiveInt = Field(
+        3, description="How many of a model's newest good versions are loaded."
+    )
+    runtime: Literal["onnx", "tensorflow"] = Field(
+        "onnx", description="What runs the network; `tensorflow` needs the extra `train`."
+    )
+    runtime_threads: PositiveInt = Field(1, description="Threads that one model may use for one batch.")
+
+    keys_file: Path | None = Field(
+        None, description="JSON or TOML file of hashed API keys; without it no key is asked for."
+    )
+    allow_anonymous: bool = Field(
+        False, description="Allow an address other than loopback without API keys; for closed networks."
+    )
+
+    request_timeout_s: PositiveFloat = Field(
+        10.0, description="Longest time for one answer; the header Request-Timeout can shorten it."
+    )
+    commission_timeout_s: PositiveFloat = Field(
+        120.0, description="Longest time for commissioning one asset."
+    )
+    hang_after_s: PositiveFloat = Field(60.0, description="A batch that runs longer makes /livez fail.")
+    drain_s: NonNegativeFloat = Field(
+        1.0, description="After SIGTERM: time between becoming unready and closing the port."
+    )
+    shutdown_timeout_s: PositiveInt = Field(
+        20, description="Longest wait at shutdown for requests that are under way, whole seconds."
+    )
+
+    max_body_mb: PositiveFloat = Field(32.0, description="Largest body, megabytes, after decompression.")
+    max_bodies_mb: PositiveFloat = Field(
+        256.0, description="All bodies under way together, megabytes; beyond it requests get 429."
+    )
+    max_windows: PositiveInt = Field(1024, description="Most windows of one request.")
+    max_steps: PositiveInt = Field(
+        100_000, description="Most steps of one window, and rows of one commissioning."
+    )
+    queue_windows: PositiveInt = Field(
+        4096, description="Windows that may wait for one model; beyond it requests get 429."
+    )
+    batch_windows: PositiveInt = Field(256, description="Most windows that are run at once.")
+    max_assets: PositiveInt = Field(10_000, description="Most asset baselines that are kept.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level of log lines; requests are logged at `info`."
+    )
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        if self.max_windows > self.queue_windows:
+            raise ValueError(
+                "queue_windows must be at least max_windows, or a full request could never be queued"
+            )
+        if self.max_body_mb > self.max_bodies_mb:
+            raise ValueError("max_bodies_mb must be at least max_body_mb")
+        if not (self.keys_file or self.allow_anonymous or is_loopback(self.host)):
+            raise ValueError(
+                f"listening on {self.host} without API keys would let anyone on the network in: set "
+                f"{ENV_PREFIX}KEYS_FILE, or {ENV_PREFIX}ALLOW_ANONYMOUS=true where the network is closed"
+            )
+        return self
+
+    @property
+    def max_body_bytes(self) -> int:
+        return int(self.max_body_mb * MEGABYTE)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Variables that look like settings but are none: misspelt, most likely."""
+    known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
+    return sorted(
+        name for name in environment if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+    )
