@@ -7,13 +7,14 @@ _EXTRAS = {
     "polars": "parquet",
     "tensorflow": "train",
     "keras": "train",
-    "sklearn": "train",
+    "scipy": "train",
     "onnx": "train",
     "matplotlib": "train",
 }
 _BASES = {
     "detector.errors": "DetectorError",
     "history.errors": "HistoryError",
+    "evaluation.errors": "EvaluationError",
     "service.errors": "ServiceError",
     "training.errors": "TrainingError",
 }

@@ -1,12 +1,13 @@
 """The command `offnormal`. Every command is one module; what is heavy is imported when a command runs."""
 
+import logging
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from cli.check import check
-from cli.console import fail
+from cli.console import fail, warn
 from cli.errors import message_of
 from cli.evaluate import evaluate
 from cli.example import example
@@ -70,8 +71,16 @@ for panel, commands in {
         app.command(rich_help_panel=panel)(command)
 
 
+class _Warnings(logging.Handler):
+    """What the packages below are doubtful about, as warnings in the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
+
+
 def main() -> None:
     """Entry point of the console script."""
+    logging.getLogger("evaluation").addHandler(_Warnings(logging.WARNING))
     app()
 
 

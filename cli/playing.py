@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import CommandError
-from cli.scoring import describe, fit_to_model, warn_if_faulty
 from cli.service_client import RequestRefused, ServedModel, ServiceClient
-from cli.verdict_row import BASELINE, CANNOT_JUDGE, TOO_SHORT, VerdictRow
+from evaluation.scoring import describe, fit_to_model, warn_if_faulty
+from evaluation.verdict_row import BASELINE, CANNOT_JUDGE, TOO_SHORT, VerdictRow
 
 if TYPE_CHECKING:
     from detector.windows import Floats

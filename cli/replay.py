@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import note
-from cli.detection import Tally
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
 from cli.verdict_file import FormatOption, OutOption, Write, choose_format, verdict_file
+from evaluation.detection import Tally
 
 if TYPE_CHECKING:
     from history.read import ReadOptions

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import VERDICT_STYLES, out
-from cli.detection import RowFigures, Tally, pool
-from cli.verdict_row import ANOMALOUS, BASELINE, CANNOT_JUDGE, NORMAL, VerdictRow
+from evaluation.detection import RowFigures, Tally, pool
+from evaluation.verdict_row import ANOMALOUS, BASELINE, CANNOT_JUDGE, NORMAL, VerdictRow
 
 STRIP_CELLS = 60
 _LEVELS = "▁▂▃▄▅▆▇█"

@@ -10,8 +10,8 @@ from cli.console import note
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
-from cli.scoring import Cut, score_recording
 from cli.verdict_file import FormatOption, OutOption, choose_format, verdict_file
+from evaluation.scoring import Cut, score_recording
 
 if TYPE_CHECKING:
     from history.read import ReadOptions

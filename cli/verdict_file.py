@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from cli.verdict_row import VerdictRow, column_types
+from evaluation.verdict_row import VerdictRow, column_types
 
 Write = Callable[[Sequence[VerdictRow]], None]
 # Parquet cannot be appended to, so parts of this many rows are written first and joined at the end.

@@ -25,9 +25,9 @@ class Population:
     """What is known of the sensors before training, from training recordings only.
 
     center, scale: (sensors,), over all normal rows; the model's own baseline. asset_scale: (sensors,), the
-    standard deviation that is usual within one recording. drift: (sensors,), upper quartile over recordings. drifting: bool (sensors,).
-    period_s: sampling period, None where no recording has timestamps. per_asset: whether each recording
-    is standardised by its own baseline. classes: `normal` first.
+    standard deviation that is usual within one recording. drift: (sensors,), upper quartile over recordings;
+    drifting: bool (sensors,). period_s: sampling period, None where no recording has timestamps. per_asset:
+    whether each recording is standardised by its own baseline. classes: `normal` first.
     """
 
     sensors: tuple[str, ...]

@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 
-from detector.artefact import CARD_FILE, GOLDEN_FILE, TWIN_FILE, save_golden
+from detector.artefact import CARD_FILE, GOLDEN_FILE, TWIN_FILE, Artefact, save_golden
+from detector.detector import Detector
 from detector.manifest import SCHEMA_VERSION, Architecture, Manifest, WindowShape
 from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
 from detector.store import ModelStore
+from evaluation.evaluate import evaluate
+from evaluation.plots import draw_losses, draw_run
 from history.recording import Recording
 from history.twin import Twin
 from training.architecture import build_network
 from training.calibrate import calibrate, empty_calibration
+from training.card import write_card
 from training.dataset import NORMAL, Experiment, Population, all_sensors, prepare, survey
 from training.describe import describe_data, describe_sensors
 from training.errors import NotEnoughData
@@ -31,6 +36,9 @@ from training.recipe import Recipe
 from training.sampling import WindowSampler
 from training.split import Split, split
 
+REPORT_FOLDER = "report"
+# Test recordings that are drawn into the report.
+MOST_PICTURES = 4
 _LIBRARIES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime")
 
 
@@ -106,10 +114,36 @@ def train(
         twin = Twin.fit(sensors, _normal_rows(experiments), population.center, population.scale)
         twin.save(folder / TWIN_FILE)
         save_golden(folder / GOLDEN_FILE, make_golden(twin, manifest, KerasRuntime(folder), rng))
+        on_stage("Evaluating")
+        manifest = _report(folder, manifest, parts, curves, recipe)
         on_stage("Publishing")
-        (folder / CARD_FILE).write_text(f"# {about.name}\n", encoding="utf-8")
         final = publish(store, folder, manifest)
     return Trained(final, manifest, parts, curves)
+
+
+def _report(folder: Path, manifest: Manifest, parts: Split, curves: Curves, recipe: Recipe) -> Manifest:
+    """Figures on the test recordings, the card and the plots; the manifest with its metrics."""
+    baseline_rows = recipe.baseline_rows if manifest.recipe["baseline"] == "asset" else 0
+    test = [r for r in parts.test if len(r) > baseline_rows + recipe.window_steps]
+    report = folder / REPORT_FOLDER
+    report.mkdir()
+    draw_losses(curves.reconstruction, curves.classification, report / "losses.png")
+    if test:
+        detector = Detector(Artefact(folder, manifest, ""), OnnxRuntime(folder))
+        evaluation = evaluate(detector, test, baseline_rows)
+        manifest = msgspec.structs.replace(manifest, metrics=rounded(evaluation.summary()))
+        for number, result in enumerate(evaluation.files[:MOST_PICTURES], start=1):
+            draw_run(result, report / f"run-{number}.png")
+    card = write_card(manifest, [r.name for r in test], parts.by)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    return manifest
+
+
+def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Four significant digits: more would be noise."""
+    return {
+        key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in figures.items()
+    }
 
 
 def _normal_rows(experiments: Sequence[Experiment]) -> list[Any]:

@@ -28,8 +28,9 @@ class Split:
 def split(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Recording] = ()) -> Split:
     """Divide recordings by experiment; by time where there are too few.
 
-    Experiments with faults, without, and of nothing but faults are each spread over the parts. Recordings that share rows stay together. `test`: recordings set apart by the caller; whatever shares
-    rows with them is left out of training.
+    Experiments with faults, without, and of nothing but faults are each spread over the parts. Recordings
+    that share rows stay together. `test`: recordings set apart by the caller; whatever shares rows with them
+    is left out of training.
     Raises NotEnoughData.
     """
     if not recordings:
@@ -54,7 +55,7 @@ def split(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Record
         for rank, index in enumerate(order.tolist()):
             part = "test" if rank < tests else "calibration" if rank < tests + calibrations else "train"
             parts[part] += some[index]
-    return Split(*(tuple(parts[name]) for name in ("train", "calibration", "test")), by="experiment")
+    return Split(tuple(parts["train"]), tuple(parts["calibration"]), tuple(parts["test"]), by="experiment")
 
 
 def rows_of(recording: Recording, rows: slice) -> Recording:

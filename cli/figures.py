@@ -1,0 +1,38 @@
+"""Detection figures as a table for the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+_COLUMNS = {
+    "f1": "F1",
+    "always_on_f1": "F1 of always-on",
+    "false_alarm_rate": "false-alarm rate",
+    "missed_alarm_rate": "missed-alarm rate",
+    "auc": "AUC",
+    "events_found": "events found",
+    "median_delay_s": "median delay, s",
+    "alarm_share": "alarms, share of rows",
+    "judged_rows": "rows judged",
+}
+
+
+def figures_table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    """One row a summary (see evaluation.Evaluation.summary); only columns that any of them has."""
+    columns = [key for key in _COLUMNS if any(summary.get(key) is not None for summary in summaries.values())]
+    table = Table("", *(_COLUMNS[key] for key in columns), title="Detection", title_justify="left")
+    for name, summary in summaries.items():
+        table.add_row(name, *(_cell(key, summary) for key in columns))
+    return table
+
+
+def _cell(key: str, summary: Mapping[str, Any]) -> str:
+    value = summary.get(key)
+    if value is None:
+        return "–"
+    if key == "events_found":
+        return f"{value} of {summary['events']}"
+    if key == "judged_rows":
+        return f"{value:,}"
+    return f"{value:.0f}" if key == "median_delay_s" else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""How well a trained model does on recordings: rows judged, counted against labels, drawn. No TensorFlow."""
