@@ -70,7 +70,7 @@ TimeFormatOption = Annotated[
         "--time-format",
         callback=_time_format,
         rich_help_panel=PANEL,
-        help="iso, day-first, month-first, epoch-s, epoch-ms, seconds, … or a pattern like '%d.%m.%Y %H:%M:%S'.",
+        help="iso, day-first, month-first, epoch-s, epoch-ms, seconds, or a pattern like '%d.%m.%Y %H:%M:%S'.",
     ),
 ]
 LabelColumnOption = Annotated[
@@ -84,7 +84,7 @@ SensorsOption = Annotated[
     typer.Option(
         "--sensor",
         rich_help_panel=PANEL,
-        help="Column to read as a sensor; repeat for more. All if not given.",
+        help="Column to read; repeat for more. Default: all.",
     ),
 ]
 IgnoreOption = Annotated[

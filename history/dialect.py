@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from history.errors import DuplicateColumns, NoNumbers, RaggedRows, TooFewRows, UnreadableFile
 from history.numerals import find_decimal, is_empty, is_number
@@ -26,11 +27,11 @@ _MAGIC = (
 )
 # Cells of a line of units under the header.
 _UNITS = frozenset(
-    {"%", "a", "ma", "v", "mv", "kv", "w", "kw", "mw", "kwh", "bar", "barg", "mbar", "pa", "kpa", "mpa", "psi",
-     "psig", "°c", "°f", "c", "f", "k", "degc", "degf", "deg c", "deg f", "deg", "s", "ms", "min", "h", "hz",
-     "khz", "rpm", "1/min", "m", "mm", "µm", "um", "cm", "m/s", "mm/s", "m/s2", "m/s²", "g", "kg", "t", "kg/h",
-     "t/h", "kg/s", "l", "l/min", "l/h", "m3", "m³", "m3/h", "m³/h", "nm", "nm3/h", "ppm", "ph", "µs/cm", "j",
-     "kj", "mol%", "-", "--", "", "utc"}
+    {"", "%", "-", "--", "1/min", "a", "bar", "barg", "c", "cm", "deg", "deg c", "deg f", "degc", "degf", "f",
+     "g", "h", "hz", "j", "k", "kg", "kg/h", "kg/s", "khz", "kj", "kpa", "kv", "kw", "kwh", "l", "l/h",
+     "l/min", "m", "m/s", "m/s2", "m/s²", "m3", "m3/h", "m³", "m³/h", "ma", "mbar", "min", "mm", "mm/s",
+     "mol%", "mpa", "ms", "mv", "mw", "nm", "nm3/h", "pa", "ph", "ppm", "psi", "psig", "rpm", "s", "t",
+     "t/h", "um", "utc", "v", "w", "°c", "°f", "µm", "µs/cm"}
 )  # fmt: skip
 
 
@@ -182,32 +183,29 @@ def _column_kinds(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     return kinds
 
 
-def _is_header(row: Sequence[str], kinds: Sequence[str]) -> bool:
-    """Whether a row has words where the column has numbers or times."""
+def _is_header(row: Sequence[str], kinds: Sequence[str], *, first: bool) -> bool:
+    """Whether a row has words where the column has numbers or times.
+
+    In the first row one word above a column of times will do: the sensors may be named by numbers.
+    """
     found = [_kind(cell) for cell in row]
-    if any(kind == "time" and cell == "text" for kind, cell in zip(kinds, found, strict=True)):
-        return True
-    words = sum(kind == "number" and cell == "text" for kind, cell in zip(kinds, found, strict=True))
-    numbers = sum(kind != "text" and cell == kind for kind, cell in zip(kinds, found, strict=True))
-    # A file of words alone has a header too, as far as it can have one.
-    return words > numbers or (all(kind == "text" for kind in kinds) and numbers == 0)
+    pairs = list(zip(kinds, found, strict=True))
+    words = sum(kind != "text" and cell == "text" for kind, cell in pairs)
+    matches = sum(kind != "text" and cell == kind for kind, cell in pairs)
+    return words > matches or (first and any(pair == ("time", "text") for pair in pairs))
 
 
 def _first_data_row(
     rows: Sequence[Sequence[str]], width: int, kinds: Sequence[str], header: bool | None
 ) -> int:
-    wordy = all(kind == "text" for kind in kinds)
-    fitting = 0
-    for index, row in enumerate(rows):
-        if len(row) != width:
-            continue
-        fitting += 1
-        if header is True and fitting == 1 and not _is_header(row, kinds):
-            # Numbers as names: only the caller can know.
-            return index + 1
-        if wordy and fitting == 1 and header is not False:
-            continue
-        if wordy or not _is_header(row, kinds):
+    """Index of the first row that is no header; the number of rows when there is none."""
+    fitting = [index for index, row in enumerate(rows) if len(row) == width]
+    if not fitting or header is False:
+        return fitting[0] if fitting else len(rows)
+    # Names that are numbers, or a table of words: the first row is taken for the header.
+    forced = header is True or all(kind == "text" for kind in kinds)
+    for count, index in enumerate(fitting):
+        if not _is_header(rows[index], kinds, first=count == 0) and not (forced and count == 0):
             return index
     return len(rows)
 
@@ -258,10 +256,14 @@ def _fit(names: list[str], rows: Sequence[Sequence[str]], start: int, width: int
     """A header one short or long for a known reason: a delimiter at the line's end, an unnamed index."""
     if len(names) > width and not any(names[width:]):
         return names[:width]
-    if len(names) == width - 1:
-        unfilled = all(not row[-1].strip() for row in rows[start:] if len(row) == width)
-        return [*names, ""] if unfilled else ["", *names]
-    return None
+    if len(names) != width - 1:
+        return None
+    body = [row for row in rows[start:] if len(row) == width]
+    if all(not row[-1].strip() for row in body):
+        return [*names, ""]
+    index = [row[0].strip() for row in body]
+    counts = all(cell.isdecimal() for cell in index) and all(int(b) == int(a) + 1 for a, b in pairwise(index))
+    return ["", *names] if counts or not any(is_number(cell) for cell in index) else None
 
 
 def _is_units(row: Sequence[str]) -> bool:

@@ -107,7 +107,7 @@ def _timestamps(
         return None, []
     parts = [frame[frame.columns[index]] for index in roles.time]
     if len(parts) == 1 and parts[0].dtype.base_type() is polars.Datetime:
-        # Whole units of the file's own, so that nothing is rounded before the division; zones hold UTC inside.
+        # In the file's own whole units, so that nothing is rounded before the division. Zoned ones hold UTC.
         unit = {"ms": 1e3, "us": 1e6, "ns": 1e9}[getattr(parts[0].dtype, "time_unit", None) or "us"]
         stamps = parts[0].to_physical().cast(polars.Float64).to_numpy() / unit
         lost = int(np.isnan(stamps).sum())

@@ -30,7 +30,7 @@ COMPANION_NAMES = frozenset(
 )
 COUNTER_NAMES = frozenset(
     {"step", "index", "row", "row_number", "rownumber", "row_id", "sample", "sample_number", "samplenumber",
-     "record", "no", "no.", "nr", "nr.", "#", "n", "id", "counter", "unnamed:_0", "lfd_nr"}
+     "record", "no", "nr", "#", "n", "id", "counter", "unnamed:_0", "lfd_nr"}
 )  # fmt: skip
 # Any other column that counts rows is known for one by this many rows.
 LEAST_COUNTED = 10
@@ -50,7 +50,7 @@ class Roles:
 
 def plain(name: str) -> str:
     """A name as it is compared with the names known here."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_").replace(".", "_")
+    return name.strip().lower().replace(" ", "_").replace("-", "_").replace(".", "_").rstrip("_")
 
 
 def is_class_column(name: str) -> bool:

@@ -32,6 +32,9 @@ _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*(am|pm|a\.m\.|p\.m\.)?", re.ASCII | re.I)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}.*)?|\d{8}T\d{4}.*", re.ASCII)
 
+# Lines of stamps that numpy reads as it should.
+_ALIKE = re.compile(r"(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:\n|$))*", re.ASCII)
+
 
 def looks_like_stamp(cell: str) -> bool:
     """Whether a cell is a date, or a date with a time of day; never true for a plain number."""
@@ -88,7 +91,7 @@ class StampColumn:
         elif self._style == "pattern":
             chunk = np.array([self._pattern(cell) for cell in cells], np.float64)
         else:
-            chunk = np.array([_iso_or_nan(cell) for cell in cells], np.float64)
+            chunk = _plain_iso(cells)
         unread = np.flatnonzero(np.isnan(chunk if chunk.ndim == 1 else chunk[:, 0]))
         if self._example is None and len(unread):
             self._example = (self._rows + int(unread[0]) + 1, cells[unread[0]])
@@ -229,8 +232,19 @@ def _iso(text: str) -> float | None:
         return None
 
 
+def _plain_iso(cells: Sequence[str]) -> Floats:
+    """ISO stamps of one chunk: (rows,), NaN where unreadable. At once if all are alike, without zones."""
+    cells = [cell.strip() for cell in cells]
+    if _ALIKE.fullmatch("\n".join(cells)):
+        try:
+            return np.array(cells, "datetime64[us]").astype(np.int64) / 1e6
+        except ValueError:
+            pass  # a day that does not exist: one by one, then
+    return np.array([_iso_or_nan(cell) for cell in cells], np.float64)
+
+
 def _iso_or_nan(cell: str) -> float:
-    seconds = _iso(cell.strip())
+    seconds = _iso(cell)
     return nan if seconds is None else seconds
 
 

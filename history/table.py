@@ -1,4 +1,4 @@
-"""From columns, whatever format they came from, to a recording: what is a sensor, in which order, how good."""
+"""From the columns of a file to a recording: what is a sensor, in which order, how good."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

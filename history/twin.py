@@ -30,7 +30,7 @@ class Twin:
     """Parameters of the simulator.
 
     center, scale: float64 (sensors,), engineering units.
-    transition: float64 (lags, sensors, sensors), standardised; transition[k] acts on readings k + 1 steps ago.
+    transition: float64 (lags, sensors, sensors), standardised; [k] acts on readings k + 1 steps ago.
     noise_cholesky: float64 (sensors, sensors), lower triangular, of the covariance of each step's novelty.
     """
 
