@@ -12,7 +12,7 @@ from history.numerals import find_decimal, is_empty, is_number
 from history.stamps import looks_like_clock, looks_like_stamp
 
 HEAD_BYTES = 256 * 1024
-SAMPLE_ROWS = 400
+SAMPLE_ROWS = 200
 DELIMITERS = (";", "\t", ",", "|")
 # Stands for "no delimiter": the unit separator, which no text file holds.
 NO_DELIMITER = "\x1f"
@@ -136,7 +136,8 @@ def _find_delimiter(lines: Sequence[str], place: str) -> str:
     lines = [line for line in lines[: SAMPLE_ROWS * 2] if line.strip()][:SAMPLE_ROWS]
     body = [line.strip() for line in lines[1:]] or [line.strip() for line in lines]
     # One column of numbers with a decimal comma looks like two columns of whole numbers; its header tells.
-    if all(is_number(line) for line in body) and not any(mark in lines[0] for mark in DELIMITERS):
+    words = [line.strip('"') for line in body]
+    if all(is_number(word) or is_empty(word) for word in words) and not any(mark in lines[0] for mark in DELIMITERS):
         return NO_DELIMITER
     best, best_score = NO_DELIMITER, 0.0
     for delimiter in DELIMITERS:

@@ -94,9 +94,10 @@ class Twin:
         """Normal operation: float64 (steps, sensors), engineering units. Equal `rng`, equal rows."""
         lags, width = self.transition.shape[:2]
         total = lags + BURN_IN_STEPS + steps
-        rows = rng.standard_normal((total, width)) @ self.noise_cholesky.T
+        # One memory layout, so that a twin that was saved and loaded gives the same rows to the last digit.
+        rows = rng.standard_normal((total, width)) @ np.ascontiguousarray(self.noise_cholesky).T
         # Oldest first, so that the last rows, flattened, are the state.
-        weights = np.concatenate(self.transition[::-1], axis=1)
+        weights = np.ascontiguousarray(np.concatenate(self.transition[::-1], axis=1))
         for step in range(lags, total):
             rows[step] += weights @ rows[step - lags : step].ravel()
         return self.center + self.scale * rows[lags + BURN_IN_STEPS :]
