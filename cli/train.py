@@ -76,8 +76,8 @@ def train(
         out.print(figures_table({f"{manifest.name} {trained.folder.name}": manifest.metrics}))
     parts = trained.split
     note(
-        f"trained on {len(parts.train)}, calibrated on {len(parts.calibration)}, reported on {len(parts.test)} "
-        f"recordings, divided by {parts.by}"
+        f"trained on {len(parts.train)}, calibrated on {len(parts.calibration)}, reported on "
+        f"{len(parts.test)} recordings, divided by {parts.by}"
     )
     out.print(f"Published {trained.folder}", style="bold green", soft_wrap=True)
 

@@ -16,7 +16,10 @@ from history.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """One recording, its rows judged. auc: of the score over judged, labelled rows; None without both kinds."""
+    """One recording, its rows judged.
+
+    auc: of the score over judged, labelled rows; None without both kinds.
+    """
 
     recording: Recording
     rows: list[VerdictRow]

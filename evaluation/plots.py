@@ -1,6 +1,7 @@
 """Pictures of a model at work, for people who would rather look than read."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ NAMES = {
     BASELINE: "commissioning",
 }
 TRUTH = "#5b4b8a"
+# Lines and bars are broken where no reading came for this many sampling periods.
+SILENCE_PERIODS = 5.0
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -42,7 +45,7 @@ STYLE = {
 
 
 def draw_run(result: FileResult, path: Path, sensors: Sequence[str] | None = None, title: str = "") -> None:
-    """One recording: its readings, the probability, the p-value, and truth above verdict.
+    """One recording: its readings, the anomalous probability, the verdicts; labelled faults are shaded.
 
     sensors: those to draw, at most four; the ones most blamed during alarms unless given.
     """
@@ -59,7 +62,8 @@ def draw_run(result: FileResult, path: Path, sensors: Sequence[str] | None = Non
             layout="constrained",
         )
         for axis, name in zip(axes, chosen, strict=False):
-            axis.plot(time, recording.values[:, recording.sensors.index(name)], color=INK, linewidth=0.7)
+            readings = recording.values[:, recording.sensors.index(name)]
+            axis.plot(*_with_breaks(time, readings), color=INK, linewidth=0.7)
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             _shade_truth(axis, result, time)
         _draw_probability(axes[-2], result, time)
@@ -136,6 +140,7 @@ def _draw_probability(axis: Any, result: FileResult, time: Floats) -> None:
     probability = np.array(
         [np.nan if row.probabilities is None else 1.0 - row.probabilities[0] for row in result.rows]
     )
+    at, probability = _with_breaks(at, probability)
     axis.fill_between(at, 0, probability, color=COLOURS[ANOMALOUS], alpha=0.25, linewidth=0)
     axis.plot(at, probability, color=COLOURS[ANOMALOUS], linewidth=0.9)
     axis.set_ylim(0, 1.02)
@@ -143,11 +148,25 @@ def _draw_probability(axis: Any, result: FileResult, time: Floats) -> None:
 
 
 def _draw_verdicts(axis: Any, result: FileResult, time: Floats) -> None:
+    """One bar for each run of equal verdicts; nothing where the file is silent."""
     at = _row_times(result, time)
     verdicts = np.array([row.verdict for row in result.rows])
-    for kind, colour in COLOURS.items():
-        axis.fill_between(at, 0, 1, where=verdicts == kind, color=colour, step="mid", linewidth=0)
+    period = float(np.median(np.diff(at))) if len(at) > 1 else 1.0
+    silent = np.diff(at) > SILENCE_PERIODS * period
+    edges = np.flatnonzero((verdicts[1:] != verdicts[:-1]) | silent) + 1
+    for first, last in pairwise([0, *edges.tolist(), len(at)]):
+        until = at[last] if last < len(at) and not silent[last - 1] else at[last - 1] + period
+        axis.axvspan(at[first], until, color=COLOURS[verdicts[first]], linewidth=0)
     _shade_truth(axis, result, time)
     axis.set_ylim(0, 1)
     axis.set_yticks([])
     axis.set_ylabel("verdict", rotation=0, ha="right", va="center")
+
+
+def _with_breaks(time: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """A line that is not drawn across silence."""
+    steps = np.diff(time)
+    if len(steps) == 0:
+        return time, values
+    gaps = np.flatnonzero(steps > SILENCE_PERIODS * np.median(steps)) + 1
+    return np.insert(time, gaps, np.nan), np.insert(values, gaps, np.nan)

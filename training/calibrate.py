@@ -93,7 +93,7 @@ def empty_calibration() -> Calibration:
 
 
 def _cut(experiment: Experiment, recipe: Recipe, skip: int) -> _Cut:
-    """Full windows after the first `skip` normal rows; those neither wholly normal nor faulty are left out."""
+    """Full windows after the first `skip` normal rows, either wholly normal or ending in a fault."""
     steps = recipe.window_steps
     ends = window_ends(experiment.runs, steps)
     if skip:
