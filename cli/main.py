@@ -34,6 +34,13 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from error
 
 
+class _Warnings(logging.Handler):
+    """What the packages below are doubtful about, as warnings in the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
+
+
 app = typer.Typer(
     name="offnormal",
     cls=Commands,
@@ -60,6 +67,9 @@ def offnormal(
     ] = False,
 ) -> None:
     """Anomaly detection for industrial sensors: a window of readings in, a verdict out."""
+    logger = logging.getLogger("evaluation")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings(logging.WARNING))
 
 
 for panel, commands in {
@@ -71,16 +81,8 @@ for panel, commands in {
         app.command(rich_help_panel=panel)(command)
 
 
-class _Warnings(logging.Handler):
-    """What the packages below are doubtful about, as warnings in the terminal."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        warn(record.getMessage())
-
-
 def main() -> None:
     """Entry point of the console script."""
-    logging.getLogger("evaluation").addHandler(_Warnings(logging.WARNING))
     app()
 
 

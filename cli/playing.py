@@ -4,16 +4,16 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from cli.errors import CommandError
 from cli.service_client import RequestRefused, ServedModel, ServiceClient
+from detector.windows import Floats, segments, window_ends, windows_ending_at
 from evaluation.scoring import describe, fit_to_model, warn_if_faulty
 from evaluation.verdict_row import BASELINE, CANNOT_JUDGE, TOO_SHORT, VerdictRow
-
-if TYPE_CHECKING:
-    from detector.windows import Floats
-    from history.recording import Recording
+from history.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Pace:
 
     def __init__(
         self,
-        times: "Floats",
+        times: Floats,
         speed: float | None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -71,7 +71,7 @@ class Pace:
 
 
 def play(
-    recording: "Recording", client: ServiceClient, model: ServedModel, manner: Manner
+    recording: Recording, client: ServiceClient, model: ServedModel, manner: Manner
 ) -> Iterator[list[VerdictRow]]:
     """Verdicts of the service on a recording, a request at a time.
 
@@ -79,10 +79,6 @@ def play(
     too little before them are not posted: they are `cannot_judge`.
     Raises WrongSamplingPeriod, ServiceUnreachable, CommandError naming file and row.
     """
-    import numpy as np
-
-    from detector.windows import segments, window_ends, windows_ending_at
-
     aligned = fit_to_model(recording, model.sensors, model.period_s)
     asset = manner.asset or asset_name(recording.name)
     if manner.baseline_rows:
@@ -115,7 +111,7 @@ def play(
 
 
 def commission(
-    recording: "Recording", client: ServiceClient, model: ServedModel, asset: str, rows: int
+    recording: Recording, client: ServiceClient, model: ServedModel, asset: str, rows: int
 ) -> None:
     """Give the service the asset's baseline from the first rows. Raises CommandError, naming the file."""
     if rows >= len(recording.values):
@@ -131,7 +127,7 @@ def commission(
         raise CommandError(f"{recording.name}: baseline of asset {asset}: {error}") from None
 
 
-def window_body(recording: "Recording", end: int, values: "Floats", asset: str) -> dict[str, Any]:
+def window_body(recording: Recording, end: int, values: Floats, asset: str) -> dict[str, Any]:
     """One window of the request.
 
     end: 0-based row of its newest step. values: float64 (steps, sensors), NaN missing.
@@ -145,10 +141,8 @@ def window_body(recording: "Recording", end: int, values: "Floats", asset: str) 
     return body if times is None else body | {"timestamps": times}
 
 
-def iso_times(recording: "Recording", start: int, stop: int) -> list[str] | None:
+def iso_times(recording: Recording, start: int, stop: int) -> list[str] | None:
     """ISO 8601, UTC, milliseconds; None for a recording without time."""
-    import numpy as np
-
     if recording.timestamps is None:
         return None
     moments = np.round(recording.timestamps[start:stop] * 1000).astype("datetime64[ms]")

@@ -11,7 +11,6 @@ from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionO
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
 from cli.verdict_file import FormatOption, OutOption, choose_format, verdict_file
-from evaluation.scoring import Cut, score_recording
 
 if TYPE_CHECKING:
     from history.read import ReadOptions
@@ -49,6 +48,7 @@ def score(
     chosen = choose_format(out, form)
 
     from detector import Detector, Options
+    from evaluation.scoring import Cut, score_recording
 
     detector = Detector.load(model_folder(models, model, version))
     detector.score_limit(false_alarm_rate, by_asset=baseline_rows > 0)

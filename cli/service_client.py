@@ -10,10 +10,13 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from cli.console import note
 from cli.errors import CommandError
 
 # Worth another try: too busy, not ready yet, or a proxy in between that could not reach the service.
 _PASSING = frozenset({429, 502, 503, 504})
+# Shorter pauses are not worth a line in the terminal.
+WORTH_A_NOTE_S = 1.0
 
 
 class ServiceUnreachable(CommandError):
@@ -43,6 +46,7 @@ class Patience:
     up to longest_wait_s."""
 
     attempts: int = 8
+    first_attempts: int = 3
     first_wait_s: float = 0.25
     longest_wait_s: float = 20.0
     timeout_s: float = 30.0
@@ -64,7 +68,7 @@ class ServedModel:
 
 
 class ServiceClient:
-    """One connection to a service. Raises ServiceUnreachable and RequestRefused from every method."""
+    """One connection to a service. Every method raises ServiceUnreachable, RequestRefused or CommandError."""
 
     def __init__(
         self,
@@ -77,9 +81,15 @@ class ServiceClient:
         headers = {"content-type": "application/json"}
         if key:
             headers["authorization"] = f"Bearer {key}"
-        self._http = httpx.Client(
-            base_url=url, headers=headers, timeout=patience.timeout_s, transport=transport, trust_env=False
-        )
+        try:
+            address = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise CommandError(f"{url!r} is no address of a service: {error}") from None
+        if address.scheme not in ("http", "https") or not address.host:
+            raise CommandError(f"{url!r} is no address of a service, expected e.g. http://127.0.0.1:8000")
+        # A proxy of the surroundings does not reach this machine.
+        near = address.host in ("localhost", "127.0.0.1", "::1")
+        self._http = httpx.Client(base_url=address, headers=headers, transport=transport, trust_env=not near)
         self._url = url
         self._patience = patience
         self._sleep = sleep
@@ -91,19 +101,27 @@ class ServiceClient:
         self._http.close()
 
     def model(self, name: str | None, version: int | None) -> ServedModel:
-        """The model that will answer: the one named, or the service's default."""
+        """The model that will answer: the one named, or the service's default.
+
+        Asks only a few times, so that a wrong address is told at once.
+        """
+        few = self._patience.first_attempts
         if name is None:
-            name = self._send("GET", "/models")["default"]
+            name = self._send("GET", "/models", attempts=few)["default"]
         if name is None:
-            raise ServiceUnreachable(f"{self._url} has no default model; name one with --model")
+            raise CommandError(f"{self._url} has no default model; name one with --model")
         query = "" if version is None else f"?version={version}"
-        detail = self._send("GET", f"/models/{quote(name, safe='')}{query}")
+        detail = self._send("GET", f"/models/{quote(name, safe='')}{query}", attempts=few)
+        window = detail["window"]
         return ServedModel(
             name=detail["name"],
             version=detail["version"],
             sensors=tuple(sensor["name"] for sensor in detail["sensors"]),
             classes=tuple(detail["classes"]),
-            **detail["window"],
+            steps=window["steps"],
+            minimum_steps=window["minimum_steps"],
+            period_s=window["period_s"],
+            max_gap_periods=window["max_gap_periods"],
         )
 
     def put_baseline(
@@ -116,7 +134,7 @@ class ServiceClient:
         """Commission an asset for a model. readings: by sensor, NaN missing. timestamps: ISO 8601."""
         body = {"readings": readings} | ({} if timestamps is None else {"timestamps": timestamps})
         path = f"/assets/{quote(asset, safe='')}/baseline?model={quote(model.name, safe='')}"
-        self._send("PUT", path, body, self._patience.commission_timeout_s)
+        self._send("PUT", path, body, timeout_s=self._patience.commission_timeout_s)
 
     def classify(self, model: ServedModel, windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Results in the order of the windows. NaN readings are sent as null."""
@@ -125,41 +143,55 @@ class ServiceClient:
         results: list[dict[str, Any]] = answer["results"]
         return results
 
-    def _send(self, method: str, path: str, body: object = None, timeout_s: float | None = None) -> Any:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        attempts: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:
         content = None if body is None else msgspec.json.encode(body)
+        attempts = attempts or self._patience.attempts
         wait_s = self._patience.first_wait_s
-        for attempt in range(1, self._patience.attempts + 1):
-            last = attempt == self._patience.attempts
+        for attempt in range(1, attempts + 1):
             asked_s: float | None = None
             try:
                 response = self._http.request(
                     method, path, content=content, timeout=timeout_s or self._patience.timeout_s
                 )
             except httpx.TransportError as error:
-                if last:
+                reason = str(error) or type(error).__name__
+                if attempt == attempts:
                     raise ServiceUnreachable(
-                        f"no answer from {self._url} in {attempt} attempts: {error or type(error).__name__}"
+                        f"no answer from {self._url} in {attempts} attempts: {reason}"
                     ) from None
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise ServiceUnreachable(f"{self._url}: {error}") from None
             else:
-                if response.status_code not in _PASSING or last:
-                    return _content(response)
+                if response.status_code not in _PASSING or attempt == attempts:
+                    return self._content(response)
+                reason = f"status {response.status_code}"
                 asked_s = _retry_after(response)
             pause_s = wait_s * random.uniform(0.5, 1.0) if asked_s is None else asked_s
-            self._sleep(min(pause_s, self._patience.longest_wait_s))
+            pause_s = min(pause_s, self._patience.longest_wait_s)
+            if pause_s >= WORTH_A_NOTE_S:
+                note(f"{self._url}: {reason}; asking again in {pause_s:.0f} s")
+            self._sleep(pause_s)
             wait_s *= 2
         raise AssertionError("unreachable")
 
-
-def _content(response: httpx.Response) -> Any:
-    if response.is_success:
-        return msgspec.json.decode(response.content) if response.content else None
-    try:
-        problem = msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        problem = {"detail": response.reason_phrase or "no problem document; is this an Offnormal service?"}
-    raise RequestRefused(response.status_code, problem)
+    def _content(self, response: httpx.Response) -> Any:
+        try:
+            content = msgspec.json.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            content = None
+        if not isinstance(content, dict):
+            raise CommandError(
+                f"{self._url} answered {response.status_code} and no JSON: is it an Offnormal service?"
+            )
+        if not response.is_success:
+            raise RequestRefused(response.status_code, content)
+        return content
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -24,6 +24,7 @@ COLUMNS = [
     "probability_normal",
     "probability_anomalous",
     "reconstruction_error",
+    "score",
     "p_value",
     "top_sensor",
     "top_share",
