@@ -139,11 +139,18 @@ def _headline(recording: "Recording") -> str:
 def _time_remarks(quality: "RecordingQuality") -> list[str]:
     remarks = []
     if quality.gaps:
-        remarks.append(f"{quality.gaps:,} gaps in time, the longest {quality.longest_gap_s:g} s")
+        longest = f"{quality.longest_gap_s:g} s"
+        remarks.append(
+            f"1 gap in time, of {longest}"
+            if quality.gaps == 1
+            else f"{quality.gaps:,} gaps in time, the longest {longest}"
+        )
     if quality.duplicates:
-        remarks.append(f"{quality.duplicates:,} rows dropped: the next row has the same stamp")
+        rows = "row" if quality.duplicates == 1 else "rows"
+        remarks.append(f"{quality.duplicates:,} {rows} dropped: the next row has the same stamp")
     if quality.backward:
-        remarks.append(f"{quality.backward:,} steps back in time; no window spans one")
+        steps = "step" if quality.backward == 1 else "steps"
+        remarks.append(f"{quality.backward:,} {steps} back in time; no window spans one")
     return remarks
 
 

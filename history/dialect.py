@@ -137,7 +137,9 @@ def _find_delimiter(lines: Sequence[str], place: str) -> str:
     body = [line.strip() for line in lines[1:]] or [line.strip() for line in lines]
     # One column of numbers with a decimal comma looks like two columns of whole numbers; its header tells.
     words = [line.strip('"') for line in body]
-    if all(is_number(word) or is_empty(word) for word in words) and not any(mark in lines[0] for mark in DELIMITERS):
+    if all(is_number(word) or is_empty(word) for word in words) and not any(
+        mark in lines[0] for mark in DELIMITERS
+    ):
         return NO_DELIMITER
     best, best_score = NO_DELIMITER, 0.0
     for delimiter in DELIMITERS:

@@ -111,7 +111,7 @@ def _timestamps(
         unit = {"ms": 1e3, "us": 1e6, "ns": 1e9}[getattr(parts[0].dtype, "time_unit", None) or "us"]
         stamps = parts[0].to_physical().cast(polars.Float64).to_numpy() / unit
         lost = int(np.isnan(stamps).sum())
-        return stamps, [f"left out {lost} rows without a time stamp"] if lost else []
+        return stamps, [f"left out {lost} row{'s' * (lost != 1)} without a time stamp"] if lost else []
     column = StampColumn(f"{name}, column {parts[0].name!r}", options.time_format)
     column.add(
         [

@@ -117,9 +117,9 @@ def _read_csv(open_bytes: Callable[[], BinaryIO], options: ReadOptions, name: st
     encoding = options.encoding or find_encoding(head, name)
     try:
         return _read_encoded(open_bytes, head, encoding, options, name)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         if options.encoding is not None or encoding != "utf-8":
-            raise UnreadableFile(f"is not {encoding}: {error.reason}", place=name) from None
+            raise UnreadableFile(f"is not {encoding}: {error}", place=name) from None
         # The first letter outside ASCII came after the head.
         return _read_encoded(open_bytes, head, "latin-1", options, name)
     except LookupError:

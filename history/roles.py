@@ -22,7 +22,7 @@ YES_NO_NAMES = (
 # Numbers in these are numbers of classes.
 CLASS_NAMES = (
     "fault", "fault_type", "fault_class", "fault_id", "fault_code", "faultnumber", "fault_number", "class",
-    "class_label", "anomaly_type", "anomaly_class", "failure", "failure_type", "failure_mode", "target",
+    "class_label", "anomaly_type", "anomaly_class", "failure", "failure_type", "failure_mode",
 )  # fmt: skip
 LABEL_NAMES = YES_NO_NAMES + CLASS_NAMES
 COMPANION_NAMES = frozenset(

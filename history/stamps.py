@@ -32,6 +32,8 @@ _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*(am|pm|a\.m\.|p\.m\.)?", re.ASCII | re.I)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}.*)?|\d{8}T\d{4}.*", re.ASCII)
 
+# Dates start like this, and numbers do not.
+_BEGINNING = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d|\d{8}T", re.ASCII)
 # Lines of stamps that numpy reads as it should.
 _ALIKE = re.compile(r"(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:\n|$))*", re.ASCII)
 
@@ -39,7 +41,7 @@ _ALIKE = re.compile(r"(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:\n|$)
 def looks_like_stamp(cell: str) -> bool:
     """Whether a cell is a date, or a date with a time of day; never true for a plain number."""
     text = cell.strip()
-    if not text or not text[0].isdigit() or is_number(text):
+    if not _BEGINNING.match(text):
         return False
     if _ISO.fullmatch(text):
         return _iso(text) is not None
