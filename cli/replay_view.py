@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -12,7 +13,9 @@ from cli.console import VERDICT_STYLES, out
 from evaluation.detection import RowFigures, Tally, pool
 from evaluation.verdict_row import ANOMALOUS, BASELINE, CANNOT_JUDGE, NORMAL, VerdictRow
 
-STRIP_CELLS = 60
+# The strip takes what the name and the counts leave of the terminal's width, but within these bounds.
+STRIP_CELLS = (20, 80)
+NAME_CELLS, COUNT_CELLS = 20, 40
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
@@ -28,10 +31,10 @@ class _Cell:
 class Strip:
     """A file as a line of cells, each as high as its share of anomalous rows; labelled faults underlined."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, cells: int) -> None:
         self._rows = max(rows, 1)
         self._done = 0
-        self._cells = [_Cell() for _ in range(min(STRIP_CELLS, self._rows))]
+        self._cells = [_Cell() for _ in range(min(cells, self._rows))]
 
     def add(self, rows: Sequence[VerdictRow]) -> None:
         for row in rows:
@@ -66,9 +69,8 @@ class ReplayView:
 
     def __init__(self) -> None:
         self._live = Live(console=out, auto_refresh=False, transient=True)
-        self._strip = Strip(1)
+        self._strip = Strip(1, 1)
         self._tally = Tally("")
-        self._rows = 0
 
     def __enter__(self) -> "ReplayView":
         if out.is_terminal:
@@ -80,7 +82,9 @@ class ReplayView:
 
     def begin(self, tally: Tally, rows: int) -> None:
         """A file of so many rows begins."""
-        self._tally, self._strip, self._rows = tally, Strip(rows), rows
+        least, most = STRIP_CELLS
+        cells = min(max(out.width - NAME_CELLS - COUNT_CELLS - 2, least), most)
+        self._tally, self._strip = tally, Strip(rows, cells)
 
     def add(self, rows: Sequence[VerdictRow]) -> None:
         self._strip.add(rows)
@@ -93,12 +97,12 @@ class ReplayView:
 
     def _line(self) -> RenderableType:
         counts = self._tally.verdicts
-        line = Table.grid(padding=(0, 1))
-        line.add_column(width=24, no_wrap=True, overflow="ellipsis")
-        line.add_column(width=STRIP_CELLS)
-        line.add_column()
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_column(width=NAME_CELLS, no_wrap=True, overflow="ellipsis")
+        line.add_column(no_wrap=True)
+        line.add_column(no_wrap=True)
         words = [
-            Text(f"{counts[verdict]} {verdict}", VERDICT_STYLES[verdict])
+            Text(f"{counts[verdict]} {verdict.replace('_', ' ')}", VERDICT_STYLES[verdict])
             for verdict in (NORMAL, ANOMALOUS, CANNOT_JUDGE)
             if counts[verdict]
         ]
@@ -122,27 +126,31 @@ def print_report(tallies: Sequence[Tally]) -> None:
     labelled = [(tally, figures) for tally in tallies if (figures := tally.figures) is not None]
     if not labelled:
         return
-    table = Table(title="Rows, each judged by the window that ends at it", title_justify="left", box=None)
-    table.add_column("file")
+    table = _table("Rows, each judged by the window that ends at it")
+    table.add_column("file", overflow="fold")
     for name in (
         "rows",
         "faulty",
-        "false alarms",
+        "false\nalarms",
         "missed",
         "precision",
         "recall",
         "F1",
-        "always-on F1",
-        "unjudged",
+        "F1 of\nalways-on",
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for tally, figures in labelled:
         table.add_row(Text(tally.file), *_cells(figures))
+    pooled = pool([figures for _, figures in labelled])
     if len(labelled) > 1:
         table.add_section()
-        table.add_row("all", *_cells(pool([figures for _, figures in labelled])), style="bold")
+        table.add_row("all", *_cells(pooled), style="bold")
     out.print()
     out.print(table)
+    if pooled.unjudged:
+        out.print(
+            f"{pooled.unjudged} rows could not be judged; in a fault they count as missed.", style="dim"
+        )
     _print_events(tallies)
 
 
@@ -150,13 +158,13 @@ def _print_events(tallies: Sequence[Tally]) -> None:
     events = [event for tally in tallies for event in tally.events]
     if not events:
         return
-    table = Table(title="Faults", title_justify="left", box=None)
-    table.add_column("file")
-    table.add_column("fault")
-    table.add_column("from row", justify="right")
-    table.add_column("rows", justify="right")
-    table.add_column("first alarm after")
-    table.add_column("most contributing sensors")
+    table = _table("Faults")
+    table.add_column("file", overflow="fold")
+    table.add_column("fault", overflow="fold")
+    table.add_column("from\nrow", justify="right", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("first alarm\nafter")
+    table.add_column("most contributing sensors", overflow="fold")
     for event in events:
         if event.delay_rows is None:
             delay = Text("missed", "bold red")
@@ -184,5 +192,15 @@ def _cells(figures: RowFigures) -> list[str]:
         str(figures.rows),
         str(figures.hits + figures.misses),
         *("-" if share is None else f"{share:.3f}" for share in shares),
-        str(figures.unjudged),
     ]
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
