@@ -7,14 +7,14 @@ from rich.table import Table
 
 _COLUMNS = {
     "f1": "F1",
-    "always_on_f1": "F1 of always-on",
-    "false_alarm_rate": "false-alarm rate",
-    "missed_alarm_rate": "missed-alarm rate",
+    "always_on_f1": "always-on F1",
+    "false_alarm_rate": "false alarms",
+    "missed_alarm_rate": "missed",
     "auc": "AUC",
-    "events_found": "events found",
-    "median_delay_s": "median delay, s",
-    "alarm_share": "alarms, share of rows",
-    "judged_rows": "rows judged",
+    "events_found": "events",
+    "median_delay_s": "delay, s",
+    "alarm_share": "alarms",
+    "judged_rows": "rows",
 }
 
 

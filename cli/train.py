@@ -125,8 +125,8 @@ def _progress() -> Iterator[tuple["Callable[[str], None]", "Callable[[int, int, 
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     progress = Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
         TextColumn("{task.fields[losses]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
@@ -140,7 +140,7 @@ def _progress() -> Iterator[tuple["Callable[[str], None]", "Callable[[int, int, 
         tasks.append(progress.add_task(stage, total=None, losses=""))
 
     def on_step(step: int, steps: int, reconstruction: float, classification: float) -> None:
-        losses = f"step {step}/{steps}  reconstruction {reconstruction:.3f}  classes {classification:.3f}"
+        losses = f"{step}/{steps}, losses {reconstruction:.2f} {classification:.2f}"
         progress.update(tasks[-1], total=steps, completed=step, losses=losses)
 
     with progress:

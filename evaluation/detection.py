@@ -51,6 +51,9 @@ class RowFigures:
 
     @property
     def f1(self) -> float | None:
+        """None without a faulty row: there is nothing to find."""
+        if not self.hits + self.misses:
+            return None
         return _ratio(2 * self.hits, 2 * self.hits + self.misses + self.false_alarms)
 
     @property

@@ -61,7 +61,9 @@ def test_a_window_with_nothing_observed_has_no_error_and_no_score():
 
 def test_arrays_of_different_shapes_are_refused():
     with pytest.raises(ShapeMismatch):
-        sensor_errors(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 3), np.float32), np.ones((1, 2, 2), bool))
+        sensor_errors(
+            np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 3), np.float32), np.ones((1, 2, 2), bool)
+        )
 
 
 def test_a_noisy_sensor_does_not_drown_a_quiet_one():
