@@ -25,7 +25,7 @@ async def readyz(resources: ResourcesDep) -> Response:
     """200 only while requests that name no model are answered."""
     reason = unready_reason(resources)
     models = resources.models
-    answer = wire.Ready(reason is None, reason, models.default_name(), summaries(models))
+    answer = wire.Ready(reason is None, not models.finished, reason, models.default_name(), summaries(models))
     return answers.json_response(answer, 200 if reason is None else 503)
 
 

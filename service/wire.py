@@ -295,9 +295,10 @@ class Alive(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """Whether the default model answers, and the state of every model."""
+    """Whether the default model answers, and the state of every model. `loading`: more are to come."""
 
     ready: bool
+    loading: bool
     reason: str | None
     default: str | None
     models: list[ModelSummary]
