@@ -70,7 +70,7 @@ TimeFormatOption = Annotated[
         "--time-format",
         callback=_time_format,
         rich_help_panel=PANEL,
-        help="iso, day-first, month-first, epoch-s, epoch-ms, seconds or a pattern like '%d.%m.%Y %H:%M:%S'.",
+        help="iso, day-first, month-first, epoch-s, epoch-ms or a pattern like '%d.%m.%Y %H:%M:%S'.",
     ),
 ]
 LabelColumnOption = Annotated[

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from history.errors import DuplicateColumns, NoNumbers, RaggedRows, TooFewRows, UnreadableFile
-from history.numerals import find_decimal, is_empty, is_number
+from history.numerals import find_decimal, is_ambiguous, is_empty, is_number
 from history.stamps import looks_like_clock, looks_like_stamp
 
 HEAD_BYTES = 256 * 1024
@@ -112,7 +112,13 @@ def find_dialect(
     if not any(is_number(cell) for row in sample for cell in row) and complete:
         raise NoNumbers("has no column of numbers", place=place)
     if decimal is None:
-        decimal = find_decimal([cell for row in sample for cell in row])
+        cells = [cell for row in sample for cell in row]
+        decimal = find_decimal(cells)
+        if decimal == "," and delimiter == "," and is_ambiguous(cells):
+            raise UnreadableFile(
+                "the commas in numbers may be decimal or separate thousands: say --decimal comma or point",
+                place=place,
+            )
         if decimal == ",":
             notes.append("numbers have a decimal comma")
     return Dialect(encoding, delimiter, decimal, tuple(names), start, tuple(sample), tuple(notes))
@@ -157,6 +163,8 @@ def _find_delimiter(lines: Sequence[str], place: str) -> str:
         score = len(fitting) / len(rows) * (0.02 + sensible / len(cells))
         if score > best_score:
             best, best_score = delimiter, score
+    if best == NO_DELIMITER and all(" " in line and all(map(is_number, line.split())) for line in body):
+        return " "
     return best
 
 

@@ -41,6 +41,10 @@ class NoSuchSensors(HistoryError):
     """None of the sensors that are asked for is in the recording."""
 
 
+class LongFormat(HistoryError):
+    """Each row holds one reading of one of many sensors, where a column per sensor is expected."""
+
+
 class NoNumbers(HistoryError):
     """No column holds numbers."""
 

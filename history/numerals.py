@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from math import isfinite, nan
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,25 @@ STATUS = frozenset(
 
 _POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?", re.ASCII)
-_THOUSANDS_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+", re.ASCII)
+_THOUSANDS_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 _THOUSANDS_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+", re.ASCII)
 _NUMBER = re.compile(
-    "|".join(f"(?:{form.pattern})" for form in (_POINT, _COMMA, _THOUSANDS_POINT, _THOUSANDS_COMMA)), re.ASCII
+    "|".join(f"(?:{form.pattern})" for form in (_POINT, _COMMA, _THOUSANDS_POINT, _THOUSANDS_COMMA))
+    + "|(?i:true|false)",
+    re.ASCII,
 )
+_LOGICAL = {"true": 1.0, "false": 0.0}
+
+
+# Different words of a column that are remembered.
+MOST_WORDS = 1000
+
+
+class _Word(NamedTuple):
+    """What a cell is that is no number: missing or else invalid, and whether somebody wrote a remark."""
+
+    invalid: bool
+    remark: bool
 
 
 def is_empty(cell: str) -> bool:
@@ -59,14 +74,26 @@ def find_decimal(cells: Sequence[str]) -> str | None:
     return "," if commas > points else "."
 
 
+def is_ambiguous(cells: Sequence[str]) -> bool:
+    """Whether all cells with a comma could have it for a decimal mark or for thousands, like `1,234`."""
+    marked = [text for cell in cells if "," in (text := cell.strip()) and is_number(text)]
+    return bool(marked) and all(
+        _THOUSANDS_POINT.fullmatch(t) and not t.lstrip("+-").startswith("0") for t in marked
+    )
+
+
 def to_number(cell: str, decimal: str) -> float | None:
     """The number in a cell; NaN when it is missing; None when it is invalid (text, an error, an infinity).
 
-    Thousands are separated only beside a decimal mark: `1.234` under a decimal comma could be either.
+    Points separate thousands only beside a decimal comma: a lone `1.234` could be either. True and false are
+    1 and 0.
     """
     text = cell.strip()
-    if text.lower() in MISSING:
+    word = text.lower()
+    if word in MISSING:
         return nan
+    if word in _LOGICAL:
+        return _LOGICAL[word]
     if decimal == ",":
         if "." in text:
             if not _THOUSANDS_COMMA.fullmatch(text):
@@ -81,21 +108,6 @@ def to_number(cell: str, decimal: str) -> float | None:
     return number if isfinite(number) else None
 
 
-def _quickly(cell: str, decimal: str) -> float | None:
-    """The number of a plain cell, five times as fast as `to_number`; None when in any doubt."""
-    if "_" in cell:
-        return None
-    if decimal == ",":
-        if "." in cell:
-            return None
-        cell = cell.replace(",", ".")
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
-
-
 class NumberColumn:
     """Collects the cells of one column, chunk by chunk.
 
@@ -106,14 +118,16 @@ class NumberColumn:
         self._decimal = decimal
         self._values: list[Floats] = []
         self._invalid: list[Bools] = []
+        # Cells of this column that are no numbers, as found so far: plants repeat the same few words.
+        self._words: dict[str, _Word] = {}
         self.numbers = 0
         self.remarks = 0
 
     def add(self, cells: Sequence[str]) -> None:
-        """Append cells. A chunk of plain numbers is converted at once, any other cell by cell."""
+        """Append cells. Plain numbers and known words are converted at once, anything else one by one."""
         values = self._plain(cells)
         if values is None:
-            values, invalid = self._messy(cells)
+            values, invalid = self._with_words(cells)
         else:
             invalid = np.isinf(values)
             values[invalid] = nan
@@ -141,20 +155,34 @@ class NumberColumn:
         except ValueError:
             return None
 
-    def _messy(self, cells: Sequence[str]) -> tuple[Floats, Bools]:
+    def _with_words(self, cells: Sequence[str]) -> tuple[Floats, Bools]:
+        found = [(index, self._words[cell]) for index, cell in enumerate(cells) if cell in self._words]
+        rest = list(cells)
+        for index, _ in found:
+            rest[index] = "nan"
+        values = self._plain(rest)
+        if values is None:
+            return self._one_by_one(cells)
+        invalid = np.isinf(values)
+        values[invalid] = nan
+        invalid[[index for index, word in found if word.invalid]] = True
+        self.remarks += sum(word.remark for _, word in found)
+        return values, invalid
+
+    def _one_by_one(self, cells: Sequence[str]) -> tuple[Floats, Bools]:
         if self._decimal is None:
             # Whole numbers only until here, which read the same either way.
             self._decimal = find_decimal(cells)
-        decimal = self._decimal or "."
         values = np.full(len(cells), nan)
         invalid = np.zeros(len(cells), np.bool_)
         for index, cell in enumerate(cells):
-            number = _quickly(cell, decimal)
-            if number is None:
-                number = to_number(cell, decimal)
-            if number is None:
-                invalid[index] = True
-                self.remarks += not is_empty(cell) and not is_number(cell)
-            else:
+            number = to_number(cell, self._decimal or ".")
+            if number is not None and isfinite(number):
                 values[index] = number
+                continue
+            word = _Word(number is None, number is None and not is_empty(cell) and not is_number(cell))
+            if len(self._words) < MOST_WORDS:
+                self._words[cell] = word
+            invalid[index] = word.invalid
+            self.remarks += word.remark
         return values, invalid

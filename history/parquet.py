@@ -59,6 +59,7 @@ def _table(frame: "polars.DataFrame", options: "ReadOptions", name: str) -> Tabl
         label_column=options.label_column,
         sensors=options.sensors,
         ignore=options.ignore,
+        time_format=options.time_format,
     )
     left_out = {names[index]: reason for index, reason in roles.left_out.items()}
     columns = []

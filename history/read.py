@@ -153,6 +153,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         label_column=options.label_column,
         sensors=options.sensors,
         ignore=options.ignore,
+        time_format=options.time_format,
     )
     time_name = " and ".join(repr(dialect.names[index]) for index in roles.time)
     stamps = (

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from history.errors import NoSuchColumn
-from history.numerals import is_number, to_number
+from history.errors import BadTimestamps, NoSuchColumn
+from history.numerals import is_empty, is_number, to_number
 from history.stamps import looks_like_clock, looks_like_date, looks_like_stamp
 
 # Names are compared in lower case, with spaces, points and hyphens as underscores.
@@ -31,6 +31,11 @@ COMPANION_NAMES = frozenset(
 COUNTER_NAMES = frozenset(
     {"step", "index", "row", "row_number", "rownumber", "row_id", "sample", "sample_number", "samplenumber",
      "record", "no", "nr", "#", "n", "id", "counter", "unnamed:_0", "lfd_nr"}
+)  # fmt: skip
+# A column of words under such a name says that each row is one reading of one of many sensors.
+TAG_NAMES = frozenset(
+    {"tag", "tagname", "tag_name", "tag_id", "sensor", "sensor_name", "sensor_id", "variable", "point",
+     "point_name", "signal", "parameter", "channel", "item", "metric", "measurement"}
 )  # fmt: skip
 # Any other column that counts rows is known for one by this many rows.
 LEAST_COUNTED = 10
@@ -67,17 +72,19 @@ def find_roles(
     label_column: str | None = None,
     sensors: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    time_format: str | None = None,
 ) -> Roles:
     """Decide by names and by the first rows. Options win; an empty time or label column means: none.
 
-    Raises NoSuchColumn when an option names a column that is not there.
+    Raises NoSuchColumn when an option names a column that is not there, BadTimestamps when a column is named
+    like time and cannot be read as such.
     """
     index = {name: position for position, name in enumerate(names)}
     asked = set(sensors or ())
     left_out = {_find(index, name, "--ignore", place): "ignored as asked" for name in ignore if name in index}
     free = [position for position, name in enumerate(names) if position not in left_out and name not in asked]
     label = _label(names, free, index, label_column, place)
-    time = _time(names, [p for p in free if p != label], sample, index, time_column, place)
+    time = _time(names, [p for p in free if p != label], sample, index, time_column, time_format, place)
     for position in free:
         name = plain(names[position])
         if position == label or position in time:
@@ -117,6 +124,7 @@ def _time(
     sample: Sequence[Sequence[str]],
     index: dict[str, int],
     option: str | None,
+    time_format: str | None,
     place: str,
 ) -> tuple[int, ...]:
     if option == NO_COLUMN:
@@ -135,7 +143,21 @@ def _time(
     for position in named:
         if _mostly(sample, position, is_number) and _rises(sample, position):
             return (position,)
+    for position in named:
+        if _mostly(sample, position, _is_text):
+            if time_format is not None:
+                return (position,)
+            example = next(row[position] for row in sample if _is_text(row[position]))
+            raise BadTimestamps(
+                f"column {names[position]!r} is named like time, but {example[:40]!r} is no known stamp; "
+                "say how to read it with --time-format, or take another with --time-column, or 'none'",
+                place=place,
+            )
     return ()
+
+
+def _is_text(cell: str) -> bool:
+    return not is_number(cell) and not is_empty(cell)
 
 
 def _with_clock(position: int, free: Sequence[int], sample: Sequence[Sequence[str]]) -> tuple[int, ...]:

@@ -29,11 +29,14 @@ _UNITS = {
     "epoch-s": 1.0, "epoch-ms": 1e-3, "epoch-us": 1e-6, "epoch-ns": 1e-9,
 }  # fmt: skip
 _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})", re.ASCII)
+# As PI and other historians write them: 05-Mar-24.
+_NAMED = re.compile(r"(\d{1,2})-([a-z]{3})-(\d{4}|\d{2})", re.ASCII | re.I)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*(am|pm|a\.m\.|p\.m\.)?", re.ASCII | re.I)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}.*)?|\d{8}T\d{4}.*", re.ASCII)
 
 # Dates start like this, and numbers do not.
-_BEGINNING = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d|\d{8}T", re.ASCII)
+_BEGINNING = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d|\d{8}T|\d{1,2}-[A-Za-z]{3}-\d", re.ASCII)
 # Lines of stamps that numpy reads as it should.
 _ALIKE = re.compile(r"(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:\n|$))*", re.ASCII)
 
@@ -46,7 +49,7 @@ def looks_like_stamp(cell: str) -> bool:
     if _ISO.fullmatch(text):
         return _iso(text) is not None
     date, _, clock = text.replace("T", " ", 1).partition(" ")
-    return bool(_DATE.fullmatch(date.rstrip(",")) and (not clock.strip() or _CLOCK.fullmatch(clock.strip())))
+    return _date_parts(date.rstrip(",")) is not None and _clock_seconds(clock.strip()) is not None
 
 
 def looks_like_date(cell: str) -> bool:
@@ -116,7 +119,7 @@ class StampColumn:
             stamps, notes = self._scaled(stamps)
         unread = int(np.isnan(stamps).sum())
         if unread:
-            row, cell = self._example or (0, "")
+            row, cell = self._example or (int(np.argmax(np.isnan(stamps))) + 1, "a date that does not exist")
             example = f"e.g. {cell[:40]!r} in data row {row}"
             if strict and unread > MOST_UNREADABLE * self._rows:
                 raise BadTimestamps(
@@ -154,6 +157,8 @@ class StampColumn:
             return numbers * _UNITS[self._format], []
         seen = numbers[np.isfinite(numbers)]
         typical = float(np.median(np.abs(seen))) if len(seen) else 0.0
+        if 1.9e7 <= typical < 2.1e7 or 1.9e13 <= typical < 2.1e13:
+            return _digits(numbers), ["time stamps are numbers, read as digits of date and time"]
         for unit, least in (("epoch-ns", 1e17), ("epoch-us", 1e14), ("epoch-ms", 1e11), ("epoch-s", 1e8)):
             if typical >= least:
                 return numbers * _UNITS[unit], [f"time stamps are numbers, read as {unit}"]
@@ -190,7 +195,7 @@ class StampColumn:
             return _epoch_seconds(first, second, third, parts[:, 3])
         if self._format is not None:
             day_first = self._format == "day-first"
-        elif any("." in date for date in self._dates):
+        elif any("." in date or _NAMED.fullmatch(date) for date in self._dates):
             day_first = True
         else:
             above, below = bool((first[known] > 12).any()), bool((second[known] > 12).any())
@@ -257,11 +262,16 @@ def _seconds(moment: datetime) -> float:
 
 
 def _date_parts(date: str) -> tuple[int, int, int] | None:
-    found = _DATE.fullmatch(date)
-    return None if found is None else (int(found[1]), int(found[3]), int(found[4]))
+    if found := _DATE.fullmatch(date):
+        return int(found[1]), int(found[3]), int(found[4])
+    if (found := _NAMED.fullmatch(date)) and found[2].lower() in _MONTHS:
+        return int(found[1]), _MONTHS.index(found[2].lower()) + 1, int(found[3])
+    return None
 
 
 def _clock_seconds(clock: str) -> float | None:
+    if not clock:
+        return 0.0
     found = _CLOCK.fullmatch(clock)
     if found is None:
         return None
@@ -283,6 +293,13 @@ def _epoch_seconds(year: Floats, month: Floats, day: Floats, of_day: Floats) -> 
     length = (months + 1).astype("datetime64[D]").astype(np.int64) - first
     good &= np.where(good, day, 0) <= length
     return np.where(good, (first + np.where(good, day, 1) - 1) * 86400.0 + of_day, nan)
+
+
+def _digits(numbers: Floats) -> Floats:
+    """Seconds since the epoch of numbers like 20240501 or 20240501235959; NaN where there is no such date."""
+    day, clock = (numbers, np.zeros(len(numbers))) if np.nanmedian(numbers) < 1e9 else np.divmod(numbers, 1e6)
+    of_day = clock // 1e4 * 3600 + clock // 100 % 100 * 60 + clock % 100
+    return _epoch_seconds(day // 1e4, day // 100 % 100, day % 100, of_day)
 
 
 def _rows(count: int) -> str:

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from history.errors import NoNumbers, NoSuchSensors, TooFewRows
+from history.errors import LongFormat, NoNumbers, NoSuchSensors, TooFewRows
 from history.labels import labels_from_column
 from history.quality import measure_quality
 from history.recording import Recording
-from history.roles import COUNTER_NAMES, LEAST_COUNTED, plain
+from history.roles import COUNTER_NAMES, LEAST_COUNTED, TAG_NAMES, plain
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # Where more rows than this share have the stamp of the next, the stamps are coarser than the readings.
 COARSE_STAMPS = 0.5
+# Where so many rows share their stamp and a column of words is in every row, the words name the sensors.
+LONG_DUPLICATES = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Table:
 def recording_from_table(table: Table, wanted: Sequence[str] | None, name: str) -> Recording:
     """wanted: the sensors asked for, in order, or None for all.
 
-    Raises TooFewRows, NoNumbers, NoSuchSensors, BadLabels.
+    Raises TooFewRows, NoNumbers, NoSuchSensors, BadLabels, LongFormat.
     """
     if table.rows < 2:
         raise TooFewRows(
@@ -69,8 +71,8 @@ def recording_from_table(table: Table, wanted: Sequence[str] | None, name: str) 
         notes.append(f"labels are taken from {table.label_name!r}")
     notes += [f"left out {column!r}: {reason}" for column, reason in table.left_out.items()]
     kept = _sensors(table, wanted, name, notes)
-
     order, duplicates = _order(table.timestamps, table.rows, notes)
+    _refuse_long_format(table, duplicates, name)
     if len(order) < 2:
         raise TooFewRows(f"has {len(order)} row with a time of its own, expected at least 2", place=name)
     sensors = tuple(column.name for column in kept)
@@ -131,6 +133,18 @@ def _no_sensor(column: Column) -> str | None:
     if len(column.values) >= least and bool((steps == 1).all()) and float(column.values[0]).is_integer():
         return "counts the rows"
     return None
+
+
+def _refuse_long_format(table: Table, duplicates: int, name: str) -> None:
+    """Different sensors below each other would be read as one sensor that jumps."""
+    for column in table.columns:
+        wordy = column.remarks == table.rows
+        if wordy and (plain(column.name) in TAG_NAMES or duplicates >= LONG_DUPLICATES * table.rows):
+            raise LongFormat(
+                f"has one reading a row, of the sensor that column {column.name!r} names: "
+                "export it with one column for each sensor",
+                place=name,
+            )
 
 
 def _order(timestamps: Floats | None, rows: int, notes: list[str]) -> tuple[NDArray[np.intp], int]:

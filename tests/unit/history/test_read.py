@@ -1,5 +1,6 @@
 """Plant files as they come: every dialect reads the same, what is doubtful is said, the rest refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from history.errors import (
     BadTimestamps,
     DuplicateColumns,
     HistoryError,
+    LongFormat,
     NoNumbers,
     NoSuchColumn,
     NoSuchFile,
@@ -40,7 +42,10 @@ def said(recording: Recording) -> str:
 
 
 def with_delimiter(mark: str, decimal: str = ".") -> str:
-    return "\n".join(mark.join(c.replace(".", decimal) for c in row.split(",")) for row in PLAIN.splitlines())
+    return PLAIN.replace(",", "\0").replace(".", decimal).replace("\0", mark)
+
+
+QUOTED = re.sub(r"[^,\n]+", lambda cell: f'"{cell[0]}"', PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -61,17 +66,9 @@ def with_delimiter(mark: str, decimal: str = ".") -> str:
         pytest.param(PLAIN.encode("utf-16"), id="UTF-16 with mark"),
         pytest.param(PLAIN.encode("utf-16-be"), id="UTF-16 big-endian without mark"),
         pytest.param(PLAIN.encode("utf-16-le"), id="UTF-16 little-endian without mark"),
-        pytest.param(
-            "\n".join(",".join(f'"{c}"' for c in row.split(",")) for row in PLAIN.splitlines()).encode(),
-            id="quoted cells",
-        ),
-        pytest.param(
-            "\n".join(
-                ",".join(f'"{c.replace(".", ",")}"' for c in row.split(",")) for row in PLAIN.splitlines()
-            ).encode(),
-            id="quoted decimal comma",
-        ),
-        pytest.param("\n".join(f"{row}," for row in PLAIN.splitlines()).encode(), id="delimiter at line ends"),
+        pytest.param(QUOTED.encode(), id="quoted cells"),
+        pytest.param(QUOTED.replace(".", ",").encode(), id="quoted decimal comma"),
+        pytest.param(PLAIN.replace("\n", ",\n").encode(), id="delimiter at line ends"),
         pytest.param(
             "\n".join(row + "," * bool(i) for i, row in enumerate(PLAIN.splitlines())).encode(),
             id="delimiter at the ends of rows only",
@@ -105,7 +102,7 @@ def with_delimiter(mark: str, decimal: str = ".") -> str:
             id="date and time of day apart",
         ),
         pytest.param(
-            PLAIN.replace("time,", "index,stamp,").replace("2024", "7,2024", 1).replace("\n2024", "\n8,2024", 1)
+            PLAIN.replace("time,", "id,stamp,").replace("2024", "7,2024", 1).replace("\n2024", "\n8,2024", 1)
             .replace("\n2024", "\n9,2024", 1).encode(),
             id="row counter and a time column of another name",
         ),
@@ -396,6 +393,62 @@ def test_ragged_row_far_down_is_named_by_its_line() -> None:
     rows[2 * CHUNK_ROWS + 10] = "1,2,3"
     with pytest.raises(RaggedRows, match=f"line {2 * CHUNK_ROWS + 12}:"):
         read("\n".join(["a,b", *rows]))
+
+
+def test_true_and_false_are_1_and_0() -> None:
+    np.testing.assert_array_equal(read("a,on\n1.5,TRUE\n2.5,false\n").values[:, 1], [1, 0])
+
+
+def test_blanks_between_numbers_are_a_delimiter() -> None:
+    np.testing.assert_array_equal(
+        read("  1.5  2\n 2.5 30 \n-1.0  4\n").values, [[1.5, 2], [2.5, 30], [-1, 4]]
+    )
+
+
+def test_thousands_that_may_be_decimals_are_refused_until_named() -> None:
+    text = 'a,b\n"1,234",5\n"1,999",7\n'
+
+    with pytest.raises(UnreadableFile, match="say --decimal comma or point"):
+        read(text)
+    assert read(text, decimal=".").values[0, 0] == 1234
+    assert read(text, decimal=",").values[0, 0] == 1.234
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("05-Mar-24 10:00:00", "05-Mar-24 10:00:01", id="month by name"),
+        pytest.param("05-mar-2024 10:00:00", "05-MAR-2024 10:00:01", id="month by name, year in full"),
+        pytest.param("20240305100000", "20240305100001", id="digits"),
+        pytest.param("20240305T100000", "20240305T100001", id="compact ISO"),
+        pytest.param("1709632800000000000", "1709632801000000000", id="epoch nanoseconds"),
+    ],
+)
+def test_stamps_in_rarer_forms_are_understood(first: str, second: str) -> None:
+    recording = read(f"Timestamp,a\n{first},1.5\n{second},2.5\n")
+    np.testing.assert_array_equal(recording.timestamps, [1709632800, 1709632801])
+
+
+def test_days_written_as_digits_are_days() -> None:
+    assert read("date,a\n20240229,1.5\n20240301,2.5\n").period_s == 86_400
+
+
+def test_column_named_time_that_cannot_be_read_is_refused_until_its_format_is_named() -> None:
+    text = "time,a\n10h00m05,1.5\n10h00m07,2.5\n"
+
+    with pytest.raises(
+        BadTimestamps, match=r"column 'time' is named like time, but '10h00m05' .*--time-format"
+    ):
+        read(text)
+    assert read(text, time_format="%Hh%Mm%S").period_s == 2
+    assert read(text, time_column="").timestamps is None
+
+
+@pytest.mark.parametrize("header", ["time,tag,value", "time,which,value"])
+def test_table_with_one_reading_a_row_is_refused(header: str) -> None:
+    rows = "".join(f"2024-05-01 00:00:0{i // 2},{'PT'[i % 2]}-101,{i}.5\n" for i in range(10))
+    with pytest.raises(LongFormat, match="one column for each sensor"):
+        read(f"{header}\n{rows}")
 
 
 @pytest.mark.parametrize("option", ["time_column", "label_column"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from history.errors import HistoryError
 from history.read import read_bytes
+from history.recording import Recording
 
 NAMES = st.lists(
     st.text("abcXYZ°µ ()/_[]#'\"", min_size=1, max_size=12)
@@ -87,17 +88,25 @@ def test_table_written_in_any_dialect_is_read_back(
         np.testing.assert_array_equal(recording.timestamps, expected)
 
 
+def outcome(content: bytes) -> tuple[Recording | None, HistoryError]:
+    try:
+        return read_bytes(content, name="some.csv"), HistoryError("", place="")
+    except HistoryError as error:
+        return None, error
+
+
 @settings(deadline=None, max_examples=300)
 @given(
-    st.one_of(
+    mark=st.sampled_from([b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]),
+    content=st.one_of(
         st.binary(max_size=400),
         st.text("0123456789,;.\t\n\r\"':/- abT|#\ufeff", max_size=300).map(str.encode),
-    )
+    ),
 )
-def test_any_bytes_give_a_recording_or_a_placed_error(content: bytes) -> None:
-    try:
-        recording = read_bytes(content, name="some.csv")
-    except HistoryError as error:
+def test_any_bytes_give_a_recording_or_a_placed_error(mark: bytes, content: bytes) -> None:
+    recording, error = outcome(mark + content)
+
+    if recording is None:
         assert error.place.startswith("some.csv")
         assert error.message
     else:

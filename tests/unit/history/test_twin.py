@@ -22,6 +22,10 @@ def plant(rows: int, seed: int = 1) -> np.ndarray:
     return (values - values.mean(axis=0)) / values.std(axis=0)
 
 
+def white(rows: int, sensors: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(rows, sensors))
+
+
 def fitted(*recordings: np.ndarray, lags: int = 2) -> Twin:
     sensors = recordings[0].shape[1]
     center, scale = np.arange(sensors) * 10.0, 1.0 + np.arange(sensors)
@@ -52,12 +56,12 @@ def test_same_random_state_gives_the_same_rows() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(np.cumsum(np.random.default_rng(1).normal(size=(400, 3)), axis=0) / 20, id="random walk"),
+        pytest.param(np.cumsum(white(400, 3), axis=0) / 20, id="random walk"),
         pytest.param(np.exp(np.linspace(0, 6, 400))[:, None] * np.ones(3) / 400, id="explosion"),
-        pytest.param(np.repeat(np.random.default_rng(1).normal(size=(400, 1)), 3, axis=1), id="three times the same"),
-        pytest.param(np.random.default_rng(1).normal(size=(400, 3)) * [1, 1, 0], id="one constant"),
+        pytest.param(np.repeat(white(400, 1), 3, axis=1), id="three times the same"),
+        pytest.param(white(400, 3) * [1, 1, 0], id="one constant"),
         pytest.param(np.zeros((400, 3)), id="all constant"),
-        pytest.param(np.random.default_rng(1).normal(size=(5, 3)), id="five rows"),
+        pytest.param(white(5, 3), id="five rows"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("lags", [1, 2, 4])
@@ -90,7 +94,9 @@ def test_recordings_are_not_joined() -> None:
 
 
 def test_mean_that_the_rows_have_left_goes_into_the_centre() -> None:
-    np.testing.assert_allclose(fitted(plant(500) + [1.0, 0, 0]).center, [1.0, 10.0, 20.0], atol=0.02)
+    np.testing.assert_allclose(
+        fitted(plant(500) + np.array([1.0, 0, 0])).center, [1.0, 10.0, 20.0], atol=0.02
+    )
 
 
 def test_too_few_complete_rows_are_refused() -> None:
@@ -103,7 +109,7 @@ def test_too_few_complete_rows_are_refused() -> None:
 
 
 def test_three_hundred_sensors_on_few_rows_are_fitted_in_seconds() -> None:
-    data = np.random.default_rng(1).normal(size=(400, 300))
+    data = white(400, 300)
     began = time.perf_counter()
     rows = fitted(data).simulate(200, np.random.default_rng(2))
 
