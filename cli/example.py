@@ -11,6 +11,7 @@ import typer
 
 from cli.errors import CommandError
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
+from cli.service_address import DEFAULT_URL, UrlOption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,9 +57,7 @@ def example(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same window.")] = 0,
     curl: Annotated[bool, typer.Option("--curl", help="Print a whole curl command.")] = False,
-    url: Annotated[
-        str, typer.Option(help="Service that the curl command posts to.")
-    ] = "http://127.0.0.1:8000",
+    url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Print a ready-to-post request, normal or with a fault.
 

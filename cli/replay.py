@@ -9,6 +9,7 @@ import typer
 from cli.console import note
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
+from cli.service_address import DEFAULT_URL, UrlOption
 from cli.verdict_file import FormatOption, OutOption, Write, choose_format, verdict_file
 from evaluation.detection import Tally
 
@@ -21,7 +22,7 @@ def replay(
     paths: Annotated[
         list[Path], typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True)
     ],
-    url: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
+    url: UrlOption = DEFAULT_URL,
     model: Annotated[
         str | None, typer.Option(help="Model to ask for; the service's default if not given.")
     ] = None,
