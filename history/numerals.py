@@ -135,6 +135,11 @@ class NumberColumn:
         self._values.append(values)
         self._invalid.append(invalid)
 
+    @property
+    def words(self) -> int:
+        """Different cells that were no numbers, up to MOST_WORDS."""
+        return len(self._words)
+
     def finish(self) -> tuple[Floats, Bools]:
         """All readings so far, NaN where there is none, and which of those were invalid: two (rows,)."""
         if not self._values:

@@ -95,7 +95,7 @@ def _column(series: "polars.Series") -> Column:
         return Column(series.name, values, invalid, int(np.isfinite(values).sum()), 0)
     column = NumberColumn(None)
     column.add([_text(cell) for cell in series.to_list()])
-    return Column(series.name, *column.finish(), column.numbers, column.remarks)
+    return Column(series.name, *column.finish(), column.numbers, column.remarks, column.words)
 
 
 def _timestamps(

@@ -185,7 +185,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
     return Table(
         rows=rows,
         columns=tuple(
-            Column(dialect.names[index], *column.finish(), column.numbers, column.remarks)
+            Column(dialect.names[index], *column.finish(), column.numbers, column.remarks, column.words)
             for index, column in numbers.items()
         ),
         timestamps=timestamps,

@@ -24,13 +24,15 @@ LONG_DUPLICATES = 0.3
 @dataclass(frozen=True, slots=True)
 class Column:
     """values: float64 (rows,), NaN where missing or invalid. invalid: bool (rows,). numbers: cells that were
-    numbers; remarks: cells with text that no historian writes for a bad reading."""
+    numbers; remarks: cells with text that no historian writes for a bad reading; words: different cells that
+    were no numbers, as far as they are counted."""
 
     name: str
     values: Floats
     invalid: Bools
     numbers: int
     remarks: int
+    words: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def _no_sensor(column: Column) -> str | None:
 def _refuse_long_format(table: Table, duplicates: int, name: str) -> None:
     """Different sensors below each other would be read as one sensor that jumps."""
     for column in table.columns:
-        wordy = column.remarks == table.rows
+        wordy = column.remarks == table.rows and column.words > 1
         if wordy and (plain(column.name) in TAG_NAMES or duplicates >= LONG_DUPLICATES * table.rows):
             raise LongFormat(
                 f"has one reading a row, of the sensor that column {column.name!r} names: "

@@ -451,6 +451,11 @@ def test_table_with_one_reading_a_row_is_refused(header: str) -> None:
         read(f"{header}\n{rows}")
 
 
+def test_column_that_always_names_the_same_tag_does_no_harm() -> None:
+    rows = "".join(f"2024-05-01 00:00:0{i},P-101,{i % 3}.5\n" for i in range(9))
+    assert read(f"time,tag,value\n{rows}").sensors == ("value",)
+
+
 @pytest.mark.parametrize("option", ["time_column", "label_column"])
 def test_option_that_names_no_column_is_refused_with_those_there_are(option: str) -> None:
     with pytest.raises(NoSuchColumn, match=r"no column 'Speed'.* it has time, Pressure, Flow"):
