@@ -79,7 +79,7 @@ class Recipe(BaseModel):
     shorten_share: Share = Field(0.15, description="Share of windows that are cut short.")
     # What is kept apart.
     calibration_share: Annotated[float, Field(gt=0, lt=0.9)] = Field(
-        0.25, description="Share of experiments (or of time, with few) kept for calibration."
+        0.4, description="Share of experiments (or of time, with few) kept for calibration."
     )
     test_share: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.2, description="Share kept for the reported figures, unless test files are named."
