@@ -78,15 +78,17 @@ def recording_from_table(table: Table, wanted: Sequence[str] | None, name: str) 
     if len(order) < 2:
         raise TooFewRows(f"has {len(order)} row with a time of its own, expected at least 2", place=name)
     sensors = tuple(column.name for column in kept)
-    values = np.column_stack([column.values for column in kept])[order]
-    invalid = np.column_stack([column.invalid for column in kept])[order]
-    timestamps = None if table.timestamps is None else table.timestamps[order]
+    # Most files are in order already: no second copy of a large one.
+    rows = slice(None) if np.array_equal(order, np.arange(table.rows)) else order
+    values = np.column_stack([column.values for column in kept])[rows]
+    invalid = np.column_stack([column.invalid for column in kept])[rows]
+    timestamps = None if table.timestamps is None else table.timestamps[rows]
     return Recording(
         name=name,
         sensors=sensors,
         values=values,
         timestamps=timestamps,
-        labels=None if labels is None else labels[order],
+        labels=None if labels is None else labels[rows],
         row_numbers=(order + 1).astype(np.int64),
         quality=measure_quality(sensors, values, invalid, timestamps, duplicates, notes),
     )
