@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 _COLUMNS = {
@@ -21,7 +22,13 @@ _COLUMNS = {
 def figures_table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     """One row a summary (see evaluation.Evaluation.summary); only columns that any of them has."""
     columns = [key for key in _COLUMNS if any(summary.get(key) is not None for summary in summaries.values())]
-    table = Table("", *(_COLUMNS[key] for key in columns), title="Detection", title_justify="left")
+    if "f1" in columns:
+        # Says little beside the rates, and a terminal is narrow.
+        columns.remove("alarm_share")
+    table = Table(box=box.SIMPLE_HEAD, title="Detection", title_justify="left", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for key in columns:
+        table.add_column(_COLUMNS[key], justify="right")
     for name, summary in summaries.items():
         table.add_row(name, *(_cell(key, summary) for key in columns))
     return table
