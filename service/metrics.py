@@ -1,9 +1,18 @@
 """What the service tells Prometheus. The registry belongs to the app, not to the process."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from detector import Detector, Scores, Verdict, Window
 from detector.runtime import Outputs
@@ -25,6 +34,8 @@ class Metrics:
     """All metrics of one app."""
 
     def __init__(self) -> None:
+        # A creation time beside every counter and bucket would double the series and tell nothing.
+        disable_created_metrics()
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 
@@ -120,6 +131,8 @@ class ModelMetrics:
         self._drift = [metrics.drift.labels(*labels, name) for name in names]
         self._drift_now = np.zeros(len(names))
         self.queue = metrics.queue.labels(*labels)
+        created = datetime.fromisoformat(manifest.created)
+        metrics.model_created.labels(*labels).set(created.timestamp())
         metrics.model_info.labels(*labels, detector.artefact.sha256, detector.runtime.name).set(1)
         low = np.array([sensor.quantiles[0] for sensor in manifest.sensors])
         high = np.array([sensor.quantiles[-1] for sensor in manifest.sensors])

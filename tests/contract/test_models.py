@@ -24,7 +24,9 @@ def test_models_are_listed_with_their_versions(client: CheckedClient) -> None:
 def test_model_tells_what_a_caller_must_know(client: CheckedClient) -> None:
     answer = client.get("/models/tiny").json()
     assert [sensor["name"] for sensor in answer["sensors"]] == list(SENSORS)
-    assert answer["window"] == {"steps": 12, "minimum_steps": 4, "period_s": 1.0, "max_gap_periods": 3.0}
+    shape = answer["window"]
+    assert (shape["steps"], shape["minimum_steps"], shape["period_s"]) == (12, 4, 1.0)
+    assert shape["max_gap_periods"] > 1
     assert answer["classes"] == ["normal", "anomalous"]
     assert 0 < answer["false_alarm_rate"]["smallest"] <= answer["false_alarm_rate"]["default"] < 1
     assert client.get("/models/tiny?version=1").json()["version"] == 1
