@@ -131,7 +131,7 @@ def test_command_of_the_documentation_works(block: Block, clone: Path, service: 
 def test_answer_in_the_readme_is_the_one_to_its_first_request(clone: Path, service: str) -> None:
     request = next(block for block in RUN if block.page == "README.md" and "/classify" in block.text)
     (answer,) = (block for block in blocks() if block.remark == "an answer to the first curl")
-    shown, given = json.loads(answer.text), json.loads(run(request, clone, service))
+    shown, given = json.loads(answer.text.replace(", …]", "]")), json.loads(run(request, clone, service))
     (shown_result,), (given_result,) = shown["results"], given["results"]
     assert shown["model"].keys() == given["model"].keys()
     assert shown_result.keys() == given_result.keys()
@@ -141,9 +141,27 @@ def test_answer_in_the_readme_is_the_one_to_its_first_request(clone: Path, servi
     for name in ("reconstruction_error", "p_value"):
         assert shown_result[name] == pytest.approx(given_result[name], rel=0.1)
     assert shown_result["probabilities"] == pytest.approx(given_result["probabilities"], abs=0.01)
-    first, really_first = shown_result["contributions"][0], given_result["contributions"][0]
-    assert first["sensor"] == really_first["sensor"]
-    assert first["share"] == pytest.approx(really_first["share"], abs=0.01)
+    for shown_item, given_item in zip(
+        shown_result["contributions"], given_result["contributions"], strict=False
+    ):
+        assert shown_item["sensor"] == given_item["sensor"]
+        assert shown_item["share"] == pytest.approx(given_item["share"], abs=0.01)
+        assert shown_item["error"] == pytest.approx(given_item["error"], rel=0.1)
+
+
+def test_figures_in_the_readme_are_those_of_the_embedded_model() -> None:
+    from detector import ModelStore
+    from detector.artefact import open_artefact
+
+    metrics = open_artefact(ModelStore(MODELS).folder("pump-loop")).manifest.metrics
+    table = (ROOT / "README.md").read_text().split("<!-- figures of the manifest -->")[1]
+    row = [cell.strip() for cell in table.splitlines()[3].strip("|").split("|")]
+    names = ("f1", "always_on_f1", "false_alarm_rate", "missed_alarm_rate", "auc")
+    assert row == [
+        *(f"{metrics[name]:.3f}" for name in names),
+        f"{metrics['events_found']} of {metrics['events']}",
+        f"{metrics['median_delay_s']:.0f} s",
+    ]
 
 
 def test_sensors_of_the_embedded_model_are_those_of_the_readme() -> None:
