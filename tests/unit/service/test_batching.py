@@ -1,0 +1,231 @@
+"""The micro-batcher by itself: batches, bounds, cancellation, closing."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from detector import Detector, Options, Window
+from detector.runtime import Outputs
+from detector.windows import Batch
+from service.batching import Batcher
+from service.errors import DeadlinePassed, QueueFull
+from tests.plant import normal_operation
+
+
+class Stage:
+    """Stands between batcher and network: counts batches, holds them while shut."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._runtime = detector.runtime
+        self.name = "staged"
+        self.sizes: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.reached = threading.Event()
+
+    def run(self, batch: Batch) -> Outputs:
+        self.sizes.append(len(batch))
+        self.reached.set()
+        assert self.open.wait(20)
+        return self._runtime.run(batch)
+
+
+class Uncounted:
+    def batch(self, *_: object) -> None:
+        raise RuntimeError("a defect in the metrics")
+
+
+@pytest.fixture
+def stage(tiny_detector: Detector) -> Stage:
+    return Stage(tiny_detector)
+
+
+@pytest.fixture
+def batcher(tiny_detector: Detector, stage: Stage) -> Iterator[Batcher]:
+    detector = Detector(tiny_detector.artefact, stage)
+    batcher = Batcher(detector, queue_windows=20, batch_windows=8, observer=Uncounted())
+    yield batcher
+    stage.open.set()
+    batcher.close(10)
+
+
+def windows(count: int, seed: int = 0) -> list[Window]:
+    return [Window(normal_operation(12, seed + k)) for k in range(count)]
+
+
+def soon(seconds: float = 20) -> float:
+    return time.monotonic() + seconds
+
+
+async def until_reached(stage: Stage) -> None:
+    await asyncio.to_thread(stage.reached.wait, 10)
+
+
+def test_idle_model_answers_at_once(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        for _ in range(3):
+            await batcher.judge(windows(1), Options(), soon())
+
+    asyncio.run(run())
+    assert stage.sizes == [1, 1, 1]
+
+
+def test_more_windows_than_a_batch_keep_their_order(
+    batcher: Batcher, stage: Stage, tiny_detector: Detector
+) -> None:
+    judged = asyncio.run(batcher.judge(windows(20), Options(), soon()))
+    assert stage.sizes == [8, 8, 4]
+    alone = tiny_detector.judge(windows(20))
+    assert [v.p_value for v in judged.verdicts] == [v.p_value for v in alone]
+
+
+def test_requests_with_different_options_share_a_batch(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> list[bool]:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        plain = asyncio.create_task(batcher.judge(windows(2), Options(), soon()))
+        explained = asyncio.create_task(batcher.judge(windows(2), Options(explain=True), soon()))
+        await asyncio.sleep(0.05)
+        stage.open.set()
+        await first
+        return [(await task).verdicts[0].contributions is not None for task in (plain, explained)]
+
+    assert asyncio.run(run()) == [False, True]
+    assert stage.sizes == [1, 4]
+
+
+def test_budget_that_one_request_cannot_have_is_its_own_error(batcher: Batcher, stage: Stage) -> None:
+    from detector.errors import UnsupportedBudget
+
+    async def run() -> list[object]:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        tasks = [
+            asyncio.create_task(batcher.judge(windows(1), options, soon()))
+            for options in (Options(false_alarm_rate=1e-9), Options())
+        ]
+        await asyncio.sleep(0.05)
+        stage.open.set()
+        await first
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    bad, good = asyncio.run(run())
+    assert isinstance(bad, UnsupportedBudget)
+    assert not isinstance(good, BaseException)
+
+
+def test_full_queue_refuses_at_once_and_takes_more_once_it_is_empty(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        waiting = asyncio.create_task(batcher.judge(windows(18), Options(), soon()))
+        await asyncio.sleep(0.05)
+        assert batcher.waiting == 18
+        with pytest.raises(QueueFull) as refused:
+            await batcher.judge(windows(3), Options(), soon())
+        assert refused.value.retry_after_s >= 1
+        fits = asyncio.create_task(batcher.judge(windows(2), Options(), soon()))
+        await asyncio.sleep(0.05)
+        stage.open.set()
+        await asyncio.gather(first, waiting, fits)
+        assert batcher.waiting == 0
+
+    asyncio.run(run())
+
+
+def test_cancelled_caller_is_not_run_and_breaks_no_other(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        gone = asyncio.create_task(batcher.judge(windows(5), Options(), soon()))
+        stays = asyncio.create_task(batcher.judge(windows(2), Options(), soon()))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        await asyncio.sleep(0.05)
+        stage.open.set()
+        assert len((await stays).verdicts) == 2
+        await first
+
+    asyncio.run(run())
+    assert stage.sizes == [1, 2]
+
+
+def test_caller_cancelled_while_its_batch_runs_breaks_no_other(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        first.cancel()
+        stage.open.set()
+        assert len((await batcher.judge(windows(1), Options(), soon())).verdicts) == 1
+
+    asyncio.run(run())
+
+
+def test_deadline_ends_the_wait_and_the_windows_are_not_run(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        started = time.monotonic()
+        with pytest.raises(DeadlinePassed):
+            await batcher.judge(windows(2), Options(), soon(0.1))
+        assert time.monotonic() - started < 5
+        stage.open.set()
+        await first
+
+    asyncio.run(run())
+    assert stage.sizes == [1]
+
+
+def test_event_loop_stays_free_while_the_network_runs(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> int:
+        stage.open.clear()
+        task = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        ticks = 0
+        while ticks < 20:
+            await asyncio.sleep(0.005)
+            ticks += 1
+        assert not task.done()
+        stage.open.set()
+        await task
+        return ticks
+
+    assert asyncio.run(run()) == 20
+
+
+def test_closing_answers_what_waits_and_takes_nothing_more(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        stage.open.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        waiting = asyncio.create_task(batcher.judge(windows(10), Options(), soon()))
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(asyncio.to_thread(batcher.close, 10))
+        await asyncio.sleep(0.05)
+        with pytest.raises(QueueFull):
+            await batcher.judge(windows(1), Options(), soon())
+        stage.open.set()
+        await closing
+        assert len((await waiting).verdicts) == 10
+        await first
+
+    asyncio.run(run())
+    assert not batcher.hangs(0.001)
+
+
+def test_batch_equals_its_windows_alone(batcher: Batcher, tiny_detector: Detector) -> None:
+    mixed = [Window(normal_operation(4 + k % 9, k)) for k in range(16)]
+    together = asyncio.run(batcher.judge(mixed, Options(), soon())).verdicts
+    for window, verdict in zip(mixed, together, strict=True):
+        (alone,) = tiny_detector.judge([window])
+        assert verdict.ruling == alone.ruling
+        np.testing.assert_allclose(verdict.probabilities, alone.probabilities, atol=1e-6)
