@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -83,7 +84,7 @@ def create_app(
             RequestValidationError: _refuse_parameter,
         },
     )
-    app.state.draining = asyncio.Event()
+    app.state.draining = threading.Event()
     for part in (classify, asset_routes, model_routes, probes, openapi, docs_page):
         app.include_router(part.router)
     return app

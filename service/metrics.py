@@ -35,7 +35,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # A creation time beside every counter and bucket would double the series and tell nothing.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 

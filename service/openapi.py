@@ -145,6 +145,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     document["paths"] = {
         path.replace("{asset:path}", "{asset}"): operations for path, operations in document["paths"].items()
     }
+    document["x-problems"] = [
+        {"code": kind.code, "status": kind.status, "meaning": kind.meaning}
+        for kind in sorted(BY_CODE.values(), key=lambda kind: (kind.status, kind.code))
+    ]
     for (path, method), operation in OPERATIONS.items():
         _complete(document["paths"][path][method], operation)
     return document

@@ -1,6 +1,7 @@
 """What the handlers work with, and how they get hold of it."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ class Resources:
     metrics: Metrics
     bodies: BodyBudget
     pool: ThreadPoolExecutor
-    draining: asyncio.Event
+    draining: threading.Event
 
     async def work(self, size: int, function: Callable[[], T]) -> T:
         """Run a function whose cost grows with `size`, bytes, without holding up other requests."""
