@@ -13,8 +13,8 @@ from detector.windows import Bools, Floats
 DRIFT_LIMIT = 1.5
 # The least rows from which a centre and a scale are worth estimating.
 LEAST_ROWS = 30
-# An asset's scale is never below this share of what is usual within an asset: a calm commissioning hour must not turn
-# ordinary noise into alarms.
+# An asset's scale is never below this share of what is usual within an asset: a calm commissioning hour must
+# not turn ordinary noise into alarms.
 SCALE_FLOOR = 0.1
 
 

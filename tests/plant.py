@@ -1,4 +1,4 @@
-"""A small made-up plant: three correlated sensors, so that tests train and judge on something that is known."""
+"""A small made-up plant: three correlated sensors, so that tests judge on something that is known."""
 
 import numpy as np
 
