@@ -56,7 +56,7 @@ def test_file_without_a_fault_has_a_false_alarm_rate_and_no_recall() -> None:
     assert figures is not None
     assert figures.false_alarm_rate == pytest.approx(1 / 2)
     assert figures.recall is None
-    assert figures.f1 == 0
+    assert figures.f1 is None
     assert figures.always_on_f1 is None
 
 
