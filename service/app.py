@@ -102,10 +102,10 @@ async def _load(resources: Resources, on_loaded: Loaded | None) -> None:
     try:
         await asyncio.to_thread(resources.assets.count)
         await asyncio.to_thread(resources.models.load, resources.assets.adopt)
-    except Exception:  # the service stays up and says that it is not ready
-        _log.exception("loading the models failed")
-    if on_loaded is not None:
-        await on_loaded(resources)
+        if on_loaded is not None:
+            await on_loaded(resources)
+    except Exception:  # the service stays up; /readyz says whether it is of use
+        _log.exception("starting failed")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -6,17 +6,16 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from detector.windows import Floats
 from service import answers, locate, wire
 from service.body import CSV, JSON, media_type, read_body
 from service.errors import UnreadableFile
-from service.keys import Role
 from service.models import LoadedModel
 from service.readings import check_steps, read_readings
 from service.request_log import facts_of
-from service.resources import CommissionDeadline, ResourcesDep, allow
+from service.resources import ForAdmins, ForReading, deadline_of
 from service.state import StoredBaseline
 from service.timestamps import check_period, read_timestamps
 from service.window_reader import check_asset
@@ -34,8 +33,8 @@ class NormalOperation:
     timestamps: Floats | None
 
 
-@router.get("", dependencies=[Depends(allow(Role.READ))], summary="List commissioned assets")
-async def list_assets(resources: ResourcesDep) -> Response:
+@router.get("", summary="List commissioned assets")
+async def list_assets(resources: ForReading) -> Response:
     """Every asset that has a baseline of its own."""
     assets = [
         wire.AssetSummary(item.asset, item.model, answers.iso(item.created), item.rows, list(item.versions))
@@ -46,21 +45,20 @@ async def list_assets(resources: ResourcesDep) -> Response:
 
 @router.put(
     "/{asset:path}/baseline",
-    dependencies=[Depends(allow(Role.ADMIN))],
     summary="Commission an asset",
     status_code=201,
 )
 async def put_baseline(
     asset: str,
     request: Request,
-    resources: ResourcesDep,
-    deadline: CommissionDeadline,
+    resources: ForAdmins,
     model: ModelName = None,
 ) -> Response:
     """Readings of known-normal operation become the asset's baseline; an earlier one is replaced (200)."""
     check_asset(asset)
     kind = media_type(request, (JSON, CSV))
     settings = resources.settings
+    deadline = deadline_of(request, settings.commission_timeout_s)
     with resources.bodies.hold() as hold:
         body = await read_body(request, settings.max_body_bytes, deadline, hold)
         chosen = resources.models.find(model)
@@ -73,10 +71,8 @@ async def put_baseline(
     return answers.json_response(_baseline(asset, chosen, stored), 201 if created else 200)
 
 
-@router.get(
-    "/{asset:path}/baseline", dependencies=[Depends(allow(Role.READ))], summary="Show an asset's baseline"
-)
-async def get_baseline(asset: str, resources: ResourcesDep, model: ModelName = None) -> Response:
+@router.get("/{asset:path}/baseline", summary="Show an asset's baseline")
+async def get_baseline(asset: str, resources: ForReading, model: ModelName = None) -> Response:
     """Centre, scale and drift of each sensor, and which sensors are left out of the judgement."""
     check_asset(asset)
     chosen = resources.models.find(model)
@@ -85,11 +81,10 @@ async def get_baseline(asset: str, resources: ResourcesDep, model: ModelName = N
 
 @router.delete(
     "/{asset:path}/baseline",
-    dependencies=[Depends(allow(Role.ADMIN))],
     summary="Forget an asset",
     status_code=204,
 )
-async def delete_baseline(asset: str, resources: ResourcesDep, model: ModelName = None) -> Response:
+async def delete_baseline(asset: str, resources: ForAdmins, model: ModelName = None) -> Response:
     """The asset is judged by the model's own baseline again."""
     check_asset(asset)
     await resources.assets.delete(asset, resources.models.find(model).ref.name)

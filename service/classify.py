@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from detector import Options, Window
 from detector.errors import DetectorError
 from service import answers, locate, wire
 from service.body import JSON, media_type, read_body
 from service.errors import ServiceError, TooManyWindows, WrongContent
-from service.keys import Role
 from service.models import LoadedModel, Models
 from service.problems import problem_of
 from service.request_log import facts_of
-from service.resources import Deadline, Resources, ResourcesDep, allow
+from service.resources import ForClassifying, Resources, deadline_of
 from service.window_reader import ReadWindow, WindowReader
 
 router = APIRouter()
@@ -43,10 +42,11 @@ class Task:
         return [entry for entry in self.entries if isinstance(entry, ReadWindow)]
 
 
-@router.post("/classify", dependencies=[Depends(allow(Role.CLASSIFY))], summary="Judge windows of readings")
-async def classify(request: Request, resources: ResourcesDep, deadline: Deadline) -> Response:
+@router.post("/classify", summary="Judge windows of readings")
+async def classify(request: Request, resources: ForClassifying) -> Response:
     """Each window is answered with a verdict, the numbers behind it, and the quality of its readings."""
     facts = facts_of(request)
+    deadline = deadline_of(request, resources.settings.request_timeout_s)
     stage_seconds = resources.metrics.stage_seconds
     media_type(request, (JSON,))
     with resources.bodies.hold() as hold:

@@ -15,14 +15,16 @@ from service.models import LoadedModel
 # Decimals beyond those of a sensor's standard deviation: as few as the verdict allows.
 _DECIMALS = (1, 2, 3, 5, 8)
 _PLAIN = Options()
+# In so many places is a golden window cut for a short example.
+_CUTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
     """Windows as JSON values would have them: rows of readings, None missing; oldest step first.
 
-    short: as few steps as the model judges. full: a whole window. strange: one that the model calls
-    anomalous, or `full` again if no golden window is.
+    short: as few steps as the model judges. full: a whole window. Both are normal, strange is anomalous, if
+    the model says so of any golden window.
     """
 
     sensors: tuple[str, ...]
@@ -41,19 +43,19 @@ async def make_examples(model: LoadedModel, deadline: float) -> Examples:
     golden = load_golden(model.artefact).batch
     observed = np.where(golden.observed, golden.readings, np.nan)
     windows = [observed[i, : golden.lengths[i]] for i in range(len(golden))]
-    # Whole windows first: a short golden window is there to test padding, not to be shown.
-    windows.sort(key=lambda values: (-len(values), np.isnan(values).sum()))
-    rulings = await _rulings(model, windows, deadline)
-    normal = _first(windows, rulings, Ruling.NORMAL)
-    full = windows[0] if normal is None else normal
-    strange = _first(windows, rulings, Ruling.ANOMALOUS)
     least = model.detector.manifest.window.minimum_steps
+    short = [window[start : start + least] for window in windows for start in _starts(len(window) - least)]
     return Examples(
         model.detector.sensors,
-        short=await _rounded(model, full[-least:], deadline),
-        full=await _rounded(model, full, deadline),
-        strange=await _rounded(model, full if strange is None else strange, deadline),
+        short=await _shown(model, short, Ruling.NORMAL, deadline),
+        full=await _shown(model, windows, Ruling.NORMAL, deadline),
+        strange=await _shown(model, windows, Ruling.ANOMALOUS, deadline),
     )
+
+
+def _starts(last: int) -> range:
+    """A few places from 0 to `last`."""
+    return range(0, last + 1, max(1, last // _CUTS))
 
 
 def requests(model: LoadedModel, examples: Examples) -> dict[str, Any]:
@@ -92,6 +94,15 @@ def commissioning(model: LoadedModel, examples: Examples) -> dict[str, Any]:
             "value": {"readings": examples.by_sensor(rows)},
         }
     }
+
+
+async def _shown(
+    model: LoadedModel, windows: Sequence[Floats], wanted: Ruling, deadline: float
+) -> list[list[float | None]]:
+    """The most complete and longest window with the wanted ruling, else the best there is."""
+    ordered = sorted(windows, key=lambda values: (np.isnan(values).mean(), -len(values)))
+    found = _first(ordered, await _rulings(model, ordered, deadline), wanted)
+    return await _rounded(model, ordered[0] if found is None else found, deadline)
 
 
 async def _rulings(model: LoadedModel, windows: Sequence[Floats], deadline: float) -> list[Ruling]:

@@ -3,18 +3,17 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from service import answers, wire
-from service.keys import Role
 from service.models import LoadedModel, Models
-from service.resources import ResourcesDep, allow
+from service.resources import ForCallers
 
-router = APIRouter(prefix="/models", dependencies=[Depends(allow(Role.CLASSIFY, Role.READ))])
+router = APIRouter(prefix="/models")
 
 
 @router.get("", summary="List models")
-async def list_models(resources: ResourcesDep) -> Response:
+async def list_models(resources: ForCallers) -> Response:
     """Every model of the store with its versions; a refused version says why."""
     return answers.json_response(wire.ModelList(resources.models.default_name(), summaries(resources.models)))
 
@@ -22,7 +21,7 @@ async def list_models(resources: ResourcesDep) -> Response:
 @router.get("/{name}", summary="Show a model")
 async def show_model(
     name: Annotated[str, Path(description="Name of the model.")],
-    resources: ResourcesDep,
+    resources: ForCallers,
     version: Annotated[int | None, Query(ge=1, description="Version; the newest if not given.")] = None,
 ) -> Response:
     """Sensors, window, classes, calibration and origin of one version of a model."""

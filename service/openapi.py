@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
 from service import examples, wire
 from service.errors import ServiceError
-from service.keys import Role
 from service.problems import BY_CODE, MEDIA_TYPE
-from service.resources import Resources, ResourcesDep, allow
+from service.resources import ForCallers, Resources
 from service.wire import SCHEMA_REF
 
 router = APIRouter()
@@ -118,8 +117,8 @@ Errors are problem documents (RFC 9457) with a stable `code`. The codes that bel
 """
 
 
-@router.get("/openapi.json", dependencies=[Depends(allow(*Role))], summary="This description")
-async def openapi_json(request: Request, resources: ResourcesDep) -> Response:
+@router.get("/openapi.json", summary="This description")
+async def openapi_json(request: Request, resources: ForCallers) -> Response:
     """OpenAPI 3.1. Its examples are made from the default model and can be posted as they are."""
     document = describe(request.app)
     model = resources.models.default()

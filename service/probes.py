@@ -2,26 +2,25 @@
 
 import asyncio
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service import answers, wire
-from service.keys import Role
 from service.model_routes import summaries
-from service.resources import Resources, ResourcesDep, allow
+from service.resources import ForReading, OpenResources, Resources
 
 router = APIRouter()
 
 
 @router.get("/livez", summary="Whether the process is alive")
-async def livez(resources: ResourcesDep) -> Response:
+async def livez(resources: OpenResources) -> Response:
     """503 when a model's worker hangs: restarting is the remedy."""
     hanging = resources.models.hanging()
     return answers.json_response(wire.Alive(not hanging, hanging), 503 if hanging else 200)
 
 
 @router.get("/readyz", summary="Whether the default model answers")
-async def readyz(resources: ResourcesDep) -> Response:
+async def readyz(resources: OpenResources) -> Response:
     """200 only while requests that name no model are answered."""
     reason = unready_reason(resources)
     models = resources.models
@@ -29,8 +28,8 @@ async def readyz(resources: ResourcesDep) -> Response:
     return answers.json_response(answer, 200 if reason is None else 503)
 
 
-@router.get("/metrics", dependencies=[Depends(allow(Role.READ))], summary="Metrics for Prometheus")
-async def metrics(resources: ResourcesDep) -> Response:
+@router.get("/metrics", summary="Metrics for Prometheus")
+async def metrics(resources: ForReading) -> Response:
     """Prometheus text format."""
     resources.metrics.ready.set(unready_reason(resources) is None)
     content = await asyncio.to_thread(resources.metrics.render)

@@ -2,8 +2,8 @@
 
 import json
 import logging
+import random
 import re
-import secrets
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _FACTS = "offnormal.facts"
 _log = logging.getLogger("service.requests")
+_random = random.Random()
 
 
 @dataclass(slots=True)
@@ -117,4 +118,5 @@ class RequestLog:
 
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID_HEADER, "")
-    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    # An id is no secret; the system's source of randomness would let go of the interpreter for it.
+    return given if _SANE_ID.fullmatch(given) else f"{_random.getrandbits(64):016x}"

@@ -49,33 +49,42 @@ class LifespanState(TypedDict):
     resources: Resources
 
 
-async def _resources(request: Request) -> Resources:
+def resources_of(request: Request) -> Resources:
+    """For routes that are open to everybody; the others get theirs by `allow`."""
     resources: Resources = request.state.resources
     return resources
 
 
-ResourcesDep = Annotated[Resources, Depends(_resources)]
+async def _open(request: Request) -> Resources:
+    return resources_of(request)
 
 
-async def _deadline(request: Request, resources: ResourcesDep) -> float:
-    return time.monotonic() + timeout_s(request, resources.settings.request_timeout_s)
+OpenResources = Annotated[Resources, Depends(_open)]
 
 
-async def _commission_deadline(request: Request, resources: ResourcesDep) -> float:
-    return time.monotonic() + timeout_s(request, resources.settings.commission_timeout_s)
+def allow(*roles: Role) -> Callable[[Request], Awaitable[Resources]]:
+    """A dependency that gives the resources to keys with one of these roles, and to admins.
 
-
-Deadline = Annotated[float, Depends(_deadline)]
-CommissionDeadline = Annotated[float, Depends(_commission_deadline)]
-
-
-def allow(*roles: Role) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets in keys with one of these roles, and admins."""
+    One dependency, not two: each costs every request some 50 microseconds.
+    """
     allowed = frozenset(roles)
 
-    async def admit(request: Request, resources: ResourcesDep) -> None:
+    async def admit(request: Request) -> Resources:
+        resources = resources_of(request)
         key = resources.keyring.admit(request.headers, allowed)
         if key is not None:
             facts_of(request).fields["key"] = key.name
+        return resources
 
     return admit
+
+
+ForClassifying = Annotated[Resources, Depends(allow(Role.CLASSIFY))]
+ForReading = Annotated[Resources, Depends(allow(Role.READ))]
+ForAdmins = Annotated[Resources, Depends(allow(Role.ADMIN))]
+ForCallers = Annotated[Resources, Depends(allow(Role.CLASSIFY, Role.READ))]
+
+
+def deadline_of(request: Request, limit_s: float) -> float:
+    """Until when the answer is wanted, time.monotonic seconds. Raises WrongContent."""
+    return time.monotonic() + timeout_s(request, limit_s)
