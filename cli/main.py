@@ -15,6 +15,7 @@ from cli.inspect import inspect
 from cli.replay import replay
 from cli.score import score
 from cli.serve import serve
+from cli.simulate import simulate
 from cli.train import train
 
 
@@ -73,7 +74,7 @@ def offnormal(
 
 
 for panel, commands in {
-    "Serve": (serve, replay, example),
+    "Serve": (serve, replay, simulate, example),
     "Train": (check, train, evaluate),
     "Use": (score, inspect),
 }.items():

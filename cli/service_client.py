@@ -27,10 +27,13 @@ class RequestRefused(CommandError):
     """The service answered with a problem document (RFC 9457).
 
     place: of the fault within the body that was sent, e.g. `windows[3].readings.Pressure[17]`, or empty.
+    retry_after_s: how long the service asks to wait, where it does. passing: whether it is worth another try.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float | None = None) -> None:
         self.status = status
+        self.retry_after_s = retry_after_s
+        self.passing = status in _PASSING
         self.code = str(problem.get("code", ""))
         self.place = str(problem.get("place") or "")
         detail = str(problem.get("detail") or problem.get("title") or "no reason given")
@@ -65,6 +68,27 @@ class ServedModel:
     minimum_steps: int
     period_s: float | None
     max_gap_periods: float
+
+
+class Backoff:
+    """How long to wait before the next attempt: twice as long each time, or as long as the service asks.
+
+    Never longer than longest_s, or longest_asked_s where it asks.
+    """
+
+    def __init__(self, first_s: float, longest_s: float, longest_asked_s: float) -> None:
+        self._first_s, self._longest_s, self._longest_asked_s = first_s, longest_s, longest_asked_s
+        self._wait_s = first_s
+
+    def next_s(self, asked_s: float | None) -> float:
+        """Seconds. asked_s: what the service asked for, if it did."""
+        wait_s = min(self._wait_s * random.uniform(0.5, 1.0), self._longest_s)
+        self._wait_s = min(2 * self._wait_s, 2 * self._longest_s)
+        return wait_s if asked_s is None else min(asked_s, self._longest_asked_s)
+
+    def reset(self) -> None:
+        """It went well: the next wait is a short one again."""
+        self._wait_s = self._first_s
 
 
 class ServiceClient:
@@ -136,9 +160,26 @@ class ServiceClient:
         path = f"/assets/{quote(asset, safe='')}/baseline?model={quote(model.name, safe='')}"
         self._send("PUT", path, body, timeout_s=self._patience.commission_timeout_s)
 
-    def classify(self, model: ServedModel, windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Results in the order of the windows. NaN readings are sent as null."""
-        body = {"model": model.name, "version": model.version, "windows": windows, "explain": True}
+    def baseline(self, asset: str, model: ServedModel) -> dict[str, Any] | None:
+        """An asset's baseline for a model, as the service shows it; None where it has none."""
+        path = f"/assets/{quote(asset, safe='')}/baseline?model={quote(model.name, safe='')}"
+        try:
+            found: dict[str, Any] = self._send("GET", path)
+        except RequestRefused as error:
+            if error.code == "baseline_not_found":
+                return None
+            raise
+        return found
+
+    def classify(
+        self, model: ServedModel, windows: Sequence[Mapping[str, Any]], *, newest: bool = False
+    ) -> list[dict[str, Any]]:
+        """Results in the order of the windows. NaN readings are sent as null.
+
+        newest: ask for whatever version is the newest when the request arrives, rather than for the model's.
+        """
+        version = None if newest else model.version
+        body = {"model": model.name, "version": version, "windows": windows, "explain": True}
         answer = self._send("POST", "/classify", body)
         results: list[dict[str, Any]] = answer["results"]
         return results
@@ -154,7 +195,8 @@ class ServiceClient:
     ) -> Any:
         content = None if body is None else msgspec.json.encode(body)
         attempts = attempts or self._patience.attempts
-        wait_s = self._patience.first_wait_s
+        longest_s = self._patience.longest_wait_s
+        backoff = Backoff(self._patience.first_wait_s, longest_s, longest_s)
         for attempt in range(1, attempts + 1):
             asked_s: float | None = None
             try:
@@ -172,12 +214,10 @@ class ServiceClient:
                     return self._content(response)
                 reason = f"status {response.status_code}"
                 asked_s = _retry_after(response)
-            pause_s = wait_s * random.uniform(0.5, 1.0) if asked_s is None else asked_s
-            pause_s = min(pause_s, self._patience.longest_wait_s)
+            pause_s = backoff.next_s(asked_s)
             if pause_s >= WORTH_A_NOTE_S:
                 note(f"{self._url}: {reason}; asking again in {pause_s:.0f} s")
             self._sleep(pause_s)
-            wait_s *= 2
         raise AssertionError("unreachable")
 
     def _content(self, response: httpx.Response) -> Any:
@@ -190,7 +230,7 @@ class ServiceClient:
                 f"{self._url} answered {response.status_code} and no JSON: is it an Offnormal service?"
             )
         if not response.is_success:
-            raise RequestRefused(response.status_code, content)
+            raise RequestRefused(response.status_code, content, _retry_after(response))
         return content
 
 
