@@ -52,7 +52,7 @@ def serve(
 
     Every option, and more, can be set by environment variables: see docs/settings.md. An option wins.
 
-    [dim]offnormal serve --port 8000[/dim]
+    `offnormal serve --port 8000`
     """
     given = {
         "host": host,
@@ -91,7 +91,7 @@ def read_settings(options: dict[str, Any]) -> "Settings":
 
 
 # Used by other commands, and by the tests of this repository.
-_OTHER_VARIABLES = frozenset({"OFFNORMAL_DATA"})
+_OTHER_VARIABLES = frozenset({"OFFNORMAL_DATA", "OFFNORMAL_ENGINE", "OFFNORMAL_KEY", "OFFNORMAL_URL"})
 
 
 def check_store(settings: "Settings") -> None:

@@ -11,6 +11,7 @@ from cli.console import err, note, out
 from cli.errors import CommandError
 from cli.figures import figures_table
 from cli.model_choice import DEFAULT_MODELS, ModelsOption
+from cli.quiet import native_stderr_hidden
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
 
@@ -58,7 +59,8 @@ def train(
     `offnormal train exports/ --name pump7`
     """
     units = _units(unit or [])
-    with err.status("Loading TensorFlow"):
+    note("Loading TensorFlow ...")
+    with native_stderr_hidden():
         from detector import ModelStore
         from training.pipeline import About
         from training.pipeline import train as run

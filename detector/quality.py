@@ -15,6 +15,9 @@ FLATLINE_FACTOR = 1.5
 RANGE_MARGIN = 1.0
 
 
+_SENSOR_ISSUES = ("missing", "gaps", "flatline", "out_of_range", "drifting")
+
+
 @dataclass(frozen=True, slots=True)
 class Issue:
     """sensor: whose readings, or None for the window as a whole.
@@ -46,14 +49,11 @@ def flat_tail(values: Floats) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
 
     values: (steps, sensors), NaN missing. Returns (sensors,); 0 where nothing was observed.
     """
-    tail = np.zeros(values.shape[1], np.intp)
-    for sensor in range(values.shape[1]):
-        column = values[:, sensor]
-        column = column[np.isfinite(column)]
-        if len(column):
-            differs = np.flatnonzero(column[::-1] != column[-1])
-            tail[sensor] = differs[0] if len(differs) else len(column)
-    return tail
+    newest_first = values[::-1]
+    observed = np.isfinite(newest_first)
+    newest = newest_first[observed.argmax(axis=0), np.arange(values.shape[1])]
+    unbroken = np.logical_and.accumulate((newest_first == newest) | ~observed)
+    return np.asarray((unbroken & observed).sum(axis=0))
 
 
 class QualityRules:
@@ -98,18 +98,14 @@ class QualityRules:
         with np.errstate(invalid="ignore"):
             outside = ((moved < self._low) | (moved > self._high)).any(axis=0)
 
-        issues = list(notes)
-        for index, name in enumerate(self._names):
-            if share[index] == 0:
-                issues.append(Issue(name, "missing"))
-            elif share[index] < 1:
-                issues.append(Issue(name, "gaps"))
-            if flat[index]:
-                issues.append(Issue(name, "flatline"))
-            if outside[index]:
-                issues.append(Issue(name, "out_of_range"))
-            if left_out[index]:
-                issues.append(Issue(name, "drifting"))
+        found = np.stack([share == 0, (share > 0) & (share < 1), flat, outside, left_out], axis=1)
+        issues = [
+            *notes,
+            *(
+                Issue(self._names[sensor], _SENSOR_ISSUES[kind])
+                for sensor, kind in np.argwhere(found).tolist()
+            ),
+        ]
 
         judged = ~left_out
         observed_share = float(share[judged].mean()) if judged.any() else 0.0

@@ -18,6 +18,9 @@ Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
 
+# A pace further off than this factor is another sampling period, not jitter.
+PERIOD_FACTOR = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -64,6 +67,11 @@ def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int |
     observed = np.isfinite(readings)
     readings = np.where(observed, readings, 0.0)
     return Batch(readings, observed, lengths, np.atleast_2d(center), np.atleast_2d(scale))
+
+
+def same_period(given_s: float, expected_s: float) -> bool:
+    """Whether two sampling periods differ by jitter only, and not by more than PERIOD_FACTOR."""
+    return expected_s / PERIOD_FACTOR <= given_s <= expected_s * PERIOD_FACTOR
 
 
 def segments(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from detector import Baseline, Detector, Options, Verdict, Window
 from detector.errors import BaselineRefused, WrongSamplingPeriod
-from detector.windows import segments, window_ends, windows_ending_at
+from detector.windows import same_period, segments, window_ends, windows_ending_at
 from evaluation.errors import EvaluationError
 from evaluation.verdict_row import BASELINE, CANNOT_JUDGE, NORMAL, TOO_SHORT, VerdictRow
 from history.recording import Recording
@@ -16,8 +16,6 @@ warn = logging.getLogger(__name__).warning
 
 # Windows cut at once: memory is bounded by this, not by the length of the file.
 CHUNK_WINDOWS = 1024
-# A file's sampling period may be this many times longer or shorter than the model's.
-PERIOD_TOLERANCE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def warn_if_faulty(recording: Recording, rows: int) -> None:
 def check_period(recording: Recording, expected: float | None) -> None:
     """Raises WrongSamplingPeriod, naming the file."""
     given = recording.period_s
-    if given is None or expected is None or 1 / PERIOD_TOLERANCE <= given / expected <= PERIOD_TOLERANCE:
+    if given is None or expected is None or same_period(given, expected):
         return
     raise WrongSamplingPeriod(
         f"{recording.name}: one reading every {given:g} s, the model expects one every {expected:g} s",

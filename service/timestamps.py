@@ -6,12 +6,10 @@ import msgspec
 import numpy as np
 
 from detector.errors import BadTimestamps, WrongSamplingPeriod
-from detector.windows import Floats
+from detector.windows import Floats, same_period
 from service import locate
 from service.wire import Timestamps
 
-# A pace further off than this factor is another sampling period, not jitter.
-PERIOD_FACTOR = 1.5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPECTED = "ISO 8601 text, or seconds since 1970"
 _decoder = msgspec.json.Decoder(Timestamps)
@@ -53,7 +51,7 @@ def check_period(timestamps: Floats, period_s: float | None, at: str) -> None:
         return
     steps = np.diff(timestamps)
     median = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
-    if not period_s / PERIOD_FACTOR <= median <= period_s * PERIOD_FACTOR:
+    if not same_period(median, period_s):
         raise WrongSamplingPeriod(
             f"the readings are {median:g} s apart, the model was trained on one every {period_s:g} s",
             place=at,

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,8 +34,11 @@ def trained_store(request: pytest.FixtureRequest) -> Path:
     digest.update((ROOT / "tests" / "plant.py").read_bytes())
     folder = request.config.cache.mkdir(f"tiny-{digest.hexdigest()[:16]}") / "models"
     if not (folder / "tiny" / "2").is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-        train_tiny_models(folder)
+        # Aside, then in one step: two runs of the tests may be at it together.
+        aside = Path(tempfile.mkdtemp(dir=folder.parent))
+        train_tiny_models(aside)
+        with suppress(OSError):
+            aside.rename(folder)
     return folder
 
 

@@ -6,10 +6,6 @@
 Standardisation is inside, so that training and serving cannot scale differently.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from typing import Any
 
 import keras

@@ -17,6 +17,7 @@ from detector.detector import Detector
 from detector.manifest import SCHEMA_VERSION, Architecture, Manifest, WindowShape
 from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
 from detector.store import ModelStore
+from detector.windows import Floats
 from evaluation.evaluate import evaluate
 from evaluation.plots import draw_losses, draw_run
 from history.recording import Recording
@@ -37,6 +38,8 @@ from training.sampling import WindowSampler
 from training.split import Split, split
 
 REPORT_FOLDER = "report"
+# Deviations beyond which a reading says nothing about a sensor's ordinary dynamics.
+TWIN_LIMIT = 4.0
 # Test recordings that are drawn into the report.
 MOST_PICTURES = 4
 _LIBRARIES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime")
@@ -111,7 +114,9 @@ def train(
         draft = _draft(about, parts, population, experiments, recipe, network.count_params())
         held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
         manifest = calibrate(draft, OnnxRuntime(folder), folder, held_out, recipe, parts.by)
-        twin = Twin.fit(sensors, _normal_rows(experiments), population.center, population.scale)
+        twin = Twin.fit(
+            sensors, _normal_rows(experiments, population), *_operating_point(experiments, population)
+        )
         twin.save(folder / TWIN_FILE)
         save_golden(folder / GOLDEN_FILE, make_golden(twin, manifest, KerasRuntime(folder), rng))
         on_stage("Evaluating")
@@ -146,14 +151,34 @@ def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _normal_rows(experiments: Sequence[Experiment]) -> list[Any]:
-    """Standardised rows of normal operation; a sensor that is left out counts as lying at its centre."""
+def _operating_point(experiments: Sequence[Experiment], population: Population) -> tuple[Floats, Floats]:
+    """Centre and scale for the twin, (sensors,) each.
+
+    Where machines differ, those of the most typical one: between them lies no machine at all, and the scale
+    over all of them is none's own.
+    """
+    own = [experiment.baseline for experiment in experiments if experiment.baseline is not None]
+    if not own:
+        return population.center, population.scale
+    away = [np.abs((baseline.center - population.center) / population.scale).mean() for baseline in own]
+    typical = own[int(np.argmin(away))]
+    return typical.center, typical.scale
+
+
+def _normal_rows(experiments: Sequence[Experiment], population: Population) -> list[Floats]:
+    """Standardised rows of normal operation for the twin, drifting sensors among them.
+
+    Cut to ±TWIN_LIMIT, so that an outlier does not become its dynamics; a sensor that was never observed
+    counts as lying at its centre.
+    """
     rows = []
     for experiment in experiments:
-        normal = experiment.standardised[experiment.state == NORMAL].astype(np.float64)
-        unseen = ~np.isfinite(normal).any(axis=0)
-        normal[:, unseen] = 0.0
-        rows.append(normal)
+        baseline = experiment.baseline
+        center = population.center if baseline is None else baseline.center
+        scale = population.scale if baseline is None else baseline.scale
+        normal = (experiment.recording.values[experiment.state == NORMAL] - center) / scale
+        normal[:, ~np.isfinite(normal).any(axis=0)] = 0.0
+        rows.append(np.clip(normal, -TWIN_LIMIT, TWIN_LIMIT))
     return rows
 
 
