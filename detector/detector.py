@@ -178,9 +178,15 @@ class Detector:
         return verdicts
 
     def score_limit(self, false_alarm_rate: float | None = None, *, by_asset: bool = False) -> float:
-        """The combined score from which a window is anomalous. Raises UnsupportedBudget."""
-        rate = self.manifest.default_false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        """The combined score from which a window is anomalous.
+
+        Raises UnsupportedBudget for a rate that was asked for and cannot be promised; the model's default
+        gives way to the smallest that can.
+        """
         smallest = self.manifest.calibration.normal_operation(by_asset).smallest_false_alarm_rate
+        rate = max(self.manifest.default_false_alarm_rate, smallest)
+        if false_alarm_rate is not None:
+            rate = false_alarm_rate
         if rate < smallest:
             raise UnsupportedBudget(rate, smallest)
         return threshold(self._normal_scores[by_asset], rate)
