@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.errors import CommandError
 from cli.plant_metrics import UNREACHABLE, PlantMetrics
-from cli.service_client import Backoff, RequestRefused, ServedModel, ServiceClient, ServiceUnreachable
+from cli.service_client import Backoff, ServedModel, ServiceClient, UselessAnswer
 from history.schedule import Episode
 
 # Pauses before another attempt, seconds: the first, the longest, and the longest asked for by the service.
@@ -16,7 +16,7 @@ PAUSES_S = (0.25, 5.0, 60.0)
 # A service that judges by the model's baseline has lost the asset's. It is commissioned again, but no sooner.
 RECOMMISSION_S = 30.0
 # A baseline that the service has may lie this far from the machine's readings, in its standard deviations.
-NEAR = 5.0
+NEAR = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,20 @@ class Commissioned:
     differs: bool = False
 
 
-Event = Answered | Failed | Commissioned
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The feed has ended by a defect of the program."""
+
+    asset: str
+    error: BaseException
+
+
+Event = Answered | Failed | Commissioned | Broken
+
+
+def reason_of(error: CommandError) -> str:
+    """Label for metrics: the status of the answer, or UNREACHABLE."""
+    return str(error.status) if isinstance(error, UselessAnswer) else UNREACHABLE
 
 
 class Feed:
@@ -132,6 +145,13 @@ class Feed:
             return self._waiting is None and not self._busy
 
     def _run(self) -> None:
+        try:
+            with self._client:
+                self._feed()
+        except BaseException as error:
+            self._tell(Broken(self.asset, error))
+
+    def _feed(self) -> None:
         while not self._stopped.is_set():
             snapshot = None
             try:
@@ -160,14 +180,13 @@ class Feed:
 
     def _wait(self, error: CommandError) -> None:
         """Tell of a failure, and pause before the next attempt."""
-        reason, asked_s, lasting = UNREACHABLE, None, False
-        if isinstance(error, RequestRefused):
-            reason, asked_s, lasting = str(error.status), error.retry_after_s, not error.passing
-        elif not isinstance(error, ServiceUnreachable):
-            reason, lasting = "no_service", True
-        self._metrics.retry(self.asset, reason)
+        answer = error if isinstance(error, UselessAnswer) else None
+        lasting = answer is not None and not answer.passing
+        self._metrics.retry(self.asset, reason_of(error))
         self._tell(Failed(self.asset, str(error), lasting))
-        self._stopped.wait(PAUSES_S[1] if lasting and asked_s is None else self._backoff.next_s(asked_s))
+        # What is refused for good is asked rarely, but asked: the service may be set right.
+        pause_s = self._backoff.next_s(answer.retry_after_s if answer else None)
+        self._stopped.wait(max(pause_s, PAUSES_S[1]) if lasting else pause_s)
 
     def _commission(self) -> None:
         given = self._commissioning
@@ -191,7 +210,7 @@ class Feed:
         try:
             (result,) = self._client.classify(self._model, [snapshot.body], newest=self._newest_version)
             status = "200"
-        except RequestRefused as error:
+        except UselessAnswer as error:
             status = str(error.status)
             raise
         finally:

@@ -9,13 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from cli.console import note, warn
 from cli.errors import CommandError
-from cli.plant_feed import PAUSES_S, Answered, Commissioned, Commissioning, Event, Failed, Feed, Snapshot
+from cli.plant_feed import (
+    PAUSES_S,
+    Broken,
+    Commissioned,
+    Commissioning,
+    Event,
+    Failed,
+    Feed,
+    Snapshot,
+    reason_of,
+)
 from cli.plant_metrics import PlantMetrics
 from cli.plant_tally import PlantTally
 from cli.plant_view import PlantView
-from cli.service_client import Patience, RequestRefused, ServedModel, ServiceClient, ServiceUnreachable
+from cli.service_client import (
+    Backoff,
+    Patience,
+    ServedModel,
+    ServiceClient,
+    ServiceUnreachable,
+    UselessAnswer,
+)
 from history.plant import Floats, Machine
 from history.schedule import Episode
 
@@ -164,35 +180,33 @@ class PlantStream:
     def _await_model(self) -> ServedModel:
         """The model as the service knows it, once there is a service that has it.
 
-        Raises RequestRefused when the service is there and does not want us, CommandError when its model has
+        Raises UselessAnswer when the service is there and does not want us, CommandError when its model has
         other sensors than the plant.
         """
         manner = self._manner
-        told_at = -REMIND_S
+        told_at, backoff = -REMIND_S, Backoff(*PAUSES_S)
         with ServiceClient(manner.url, manner.key, PATIENCE) as client:
             while True:
                 try:
                     model = client.model(manner.model, manner.version)
                     break
-                except (ServiceUnreachable, RequestRefused) as error:
-                    if isinstance(error, RequestRefused) and not error.passing:
+                except (ServiceUnreachable, UselessAnswer) as error:
+                    answer = error if isinstance(error, UselessAnswer) else None
+                    if answer and not answer.passing:
                         raise
-                    self._retried()
+                    for asset in self._machines:
+                        self._metrics.retry(asset, reason_of(error))
                     if time.monotonic() - told_at >= REMIND_S:
                         told_at = time.monotonic()
-                        warn(f"{error}; waiting for the service")
-                    time.sleep(PAUSES_S[0] * 4)
+                        self._view.warn(f"{error}; waiting for the service")
+                    time.sleep(backoff.next_s(answer.retry_after_s if answer else None))
         if model.sensors != manner.sensors:
             raise CommandError(
                 f"model {model.name} {model.version} at {manner.url} has other sensors than the plant's: "
                 f"{', '.join(model.sensors)}"
             )
-        note(f"{model.name} {model.version} at {manner.url}, {manner.speed:g} times real time")
+        self._view.note(f"{model.name} {model.version} at {manner.url}, {manner.speed:g} times real time")
         return model
-
-    def _retried(self) -> None:
-        for asset in self._machines:
-            self._metrics.retry(asset, "unreachable")
 
     def _listen(self, until: float) -> None:
         """Handle what the feeds tell, until a moment of time.monotonic()."""
@@ -208,14 +222,16 @@ class PlantStream:
         if isinstance(event, Failed):
             self._failed(event)
             return
+        if isinstance(event, Broken):
+            raise event.error
         if event.asset in self._failing:
             self._failing.discard(event.asset)
             if not self._failing:
                 self._told_at.clear()
-                note(f"{self._manner.url} answers again")
+                self._view.note(f"{self._manner.url} answers again")
         if isinstance(event, Commissioned):
             self._commissioned(event)
-        elif isinstance(event, Answered):
+        else:
             self._answered(event.asset, event.snapshot, event.result)
 
     def _answered(self, asset: str, snapshot: Snapshot, result: Mapping[str, Any]) -> None:
@@ -225,14 +241,14 @@ class PlantStream:
 
     def _commissioned(self, event: Commissioned) -> None:
         if event.differs:
-            warn(
+            self._view.warn(
                 f"{event.asset}: the baseline that the service has is of another machine, perhaps of another "
                 "seed; verdicts will be wrong. Replace it with --recommission"
             )
         elif event.kept:
-            note(f"{event.asset}: the service has a baseline already")
+            self._view.note(f"{event.asset}: the service has a baseline already")
         else:
-            note(f"{event.asset}: commissioned with {len(self._machines[event.asset].lead)} rows")
+            self._view.note(f"{event.asset}: commissioned with {len(self._machines[event.asset].lead)} rows")
 
     def _failed(self, event: Failed) -> None:
         """Told once for all assets, not once each, and again only when it goes on for long."""
@@ -241,4 +257,4 @@ class PlantStream:
         now = time.monotonic()
         if now - self._told_at.get(message, -REMIND_S) >= REMIND_S:
             self._told_at[message] = now
-            warn(message)
+            self._view.warn(message)

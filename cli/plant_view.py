@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import VERDICT_STYLES, out
+from cli.console import VERDICT_STYLES, note, out, warn
 from history.schedule import Episode
 
 # Windows that a strip shows; fewer on a narrow terminal.
@@ -49,6 +49,16 @@ class PlantView:
         if self._live.is_started:
             self._draw()
         self._live.stop()
+
+    def note(self, message: str) -> None:
+        """Say something beside the plant: above the live view, else as other commands do."""
+        self._say(message, "dim") if self._live.is_started else note(message)
+
+    def warn(self, message: str) -> None:
+        self._say(f"warning: {message}", "yellow") if self._live.is_started else warn(message)
+
+    def _say(self, message: str, style: str) -> None:
+        out.print(message, style=style, markup=False)
 
     def truth(self, asset: str, time_s: float, fault: Episode | None) -> None:
         """What the machine really shows now. time_s: of the plant, since the epoch."""
@@ -111,9 +121,9 @@ class PlantView:
         style = "magenta" if known.fault else "green"
         grid.add_row(Text(name, "bold"), Text("truth", "dim"), truth)
         grid.add_row("", Text("verdict", "dim"), verdict)
-        grid.add_row(
-            "", Text("now", "dim"), Text.assemble((self._described(known.fault), style), " / ", said)
-        )
+        now = Text.assemble((self._described(known.fault), style), " / ", said)
+        now.truncate(max(10, out.width - _BESIDE_STRIP), overflow="ellipsis")
+        grid.add_row("", Text("now", "dim"), now)
         grid.add_row("", Text("windows", "dim"), counts)
         return grid
 

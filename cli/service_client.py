@@ -23,24 +23,34 @@ class ServiceUnreachable(CommandError):
     """No answer, for as long as was reasonable to wait."""
 
 
-class RequestRefused(CommandError):
-    """The service answered with a problem document (RFC 9457).
+class UselessAnswer(CommandError):
+    """An answer came, but not the one that was asked for.
 
-    place: of the fault within the body that was sent, e.g. `windows[3].readings.Pressure[17]`, or empty.
     retry_after_s: how long the service asks to wait, where it does. passing: whether it is worth another try.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, status: int, retry_after_s: float | None) -> None:
+        super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
         self.passing = status in _PASSING
+
+
+class RequestRefused(UselessAnswer):
+    """The service answered with a problem document (RFC 9457).
+
+    place: of the fault within the body that was sent, e.g. `windows[3].readings.Pressure[17]`, or empty.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float | None = None) -> None:
         self.code = str(problem.get("code", ""))
         self.place = str(problem.get("place") or "")
         detail = str(problem.get("detail") or problem.get("title") or "no reason given")
         expected = problem.get("expected")
         where = f" at {self.place}" if self.place else ""
         wanted = f" (expected {expected})" if expected else ""
-        super().__init__(f"the service answered {status} {self.code}{where}: {detail}{wanted}")
+        message = f"the service answered {status} {self.code}{where}: {detail}{wanted}"
+        super().__init__(message, status, retry_after_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class Backoff:
 
 
 class ServiceClient:
-    """One connection to a service. Every method raises ServiceUnreachable, RequestRefused or CommandError."""
+    """One connection to a service. Every method raises ServiceUnreachable, UselessAnswer or CommandError."""
 
     def __init__(
         self,
@@ -206,9 +216,8 @@ class ServiceClient:
             except httpx.TransportError as error:
                 reason = str(error) or type(error).__name__
                 if attempt == attempts:
-                    raise ServiceUnreachable(
-                        f"no answer from {self._url} in {attempts} attempts: {reason}"
-                    ) from None
+                    often = f" in {attempts} attempts" if attempts > 1 else ""
+                    raise ServiceUnreachable(f"no answer from {self._url}{often}: {reason}") from None
             else:
                 if response.status_code not in _PASSING or attempt == attempts:
                     return self._content(response)
@@ -226,8 +235,10 @@ class ServiceClient:
         except (msgspec.DecodeError, UnicodeDecodeError):
             content = None
         if not isinstance(content, dict):
-            raise CommandError(
-                f"{self._url} answered {response.status_code} and no JSON: is it an Offnormal service?"
+            raise UselessAnswer(
+                f"{self._url} answered {response.status_code} and no JSON: is it an Offnormal service?",
+                response.status_code,
+                _retry_after(response),
             )
         if not response.is_success:
             raise RequestRefused(response.status_code, content, _retry_after(response))

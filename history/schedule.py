@@ -81,8 +81,8 @@ class Schedule(Protocol):
 class Rounds:
     """One fault after another, without end, going round the machines.
 
-    Each machine in turn has a fault; kinds are dealt from a shuffled deck, so that each comes once before any
-    comes again. Kind, sensors, size, length and rest are drawn from the seed.
+    Each machine in turn has a fault. Each kind comes once before any comes again: in the order given at
+    first, then shuffled. That order, sensors, size, length and rest are drawn from the seed.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Rounds:
     def episodes(self) -> Iterator[Episode]:
         """Those of all machines, in order."""
         rng = np.random.default_rng([self._seed, *b"schedule"])
-        start, deck = self._timing.first, list[str]()
+        start, deck = self._timing.first, list(self.kinds)
         for asset in cycle(self._assets):
             deck = deck or rng.permutation(np.array(self.kinds)).tolist()
-            kind = deck.pop()
+            kind = deck.pop(0)
             wanted = _SENSORS_HIT.get(kind, 1) or len(self._sensors)
             hit = np.sort(rng.choice(self._sensors, min(wanted, len(self._sensors)), replace=False))
             size = round(float(rng.uniform(*SIZES[kind])), 1)
