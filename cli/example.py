@@ -117,17 +117,21 @@ def with_fault(
 
 def request_body(values: "Floats", manifest: "Manifest", window_id: str) -> str:
     """JSON for POST /classify, one sensor a line. values: (steps, sensors), engineering units."""
-    readings = ",\n".join(
-        f"    {json.dumps(sensor.name, ensure_ascii=False)}: {json.dumps(_rounded(column, sensor.scale))}"
-        for sensor, column in zip(manifest.sensors, values.T.tolist(), strict=True)
+    lines = ",\n".join(
+        f"    {_json(sensor.name)}: {_json(_rounded(readings, sensor.asset_scale))}"
+        for sensor, readings in zip(manifest.sensors, values.T.tolist(), strict=True)
     )
     step = timedelta(seconds=manifest.window.period_s or 0)
     times = [(FIRST_STEP + i * step).isoformat().replace("+00:00", "Z") for i in range(len(values))]
     timestamps = f',\n   "timestamps": {json.dumps(times)}' if step else ""
     return (
         f'{{"model": "{manifest.name}", "explain": true, "windows": [\n'
-        f'  {{"id": "{window_id}", "readings": {{\n{readings}}}{timestamps}}}]}}'
+        f'  {{"id": "{window_id}", "readings": {{\n{lines}}}{timestamps}}}]}}'
     )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _rounded(readings: list[float], scale: float) -> list[float]:

@@ -116,7 +116,7 @@ def _first(windows: Sequence[Floats], rulings: Sequence[Ruling], wanted: Ruling)
 
 async def _rounded(model: LoadedModel, values: Floats, deadline: float) -> list[list[float | None]]:
     """With as few digits as leave the verdict as it is: rounding can make a quiet sensor look dead."""
-    size = np.floor(np.log10(model.detector.manifest.scale)).astype(int)
+    size = np.floor(np.log10(model.detector.manifest.asset_scale)).astype(int)
     shorter = [
         np.stack([np.round(column, extra - int(s)) for column, s in zip(values.T, size, strict=True)], axis=1)
         for extra in _DECIMALS
