@@ -14,8 +14,8 @@ from cli.reading import EventsOption, with_read_options
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from history.options import ReadOptions
     from history.quality import RecordingQuality
-    from history.read import ReadOptions
     from history.recording import Recording
 
 _GRADE_STYLES = {"high": "green", "medium": "yellow", "low": "bold red"}

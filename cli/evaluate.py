@@ -14,7 +14,7 @@ from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
 
 if TYPE_CHECKING:
-    from history.read import ReadOptions
+    from history.options import ReadOptions
 
 
 @with_read_options

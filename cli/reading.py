@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from history.read import ReadOptions
+    from history.options import ReadOptions
 
 PANEL = "How files are read (found out from each file if not given)"
 # What to write for a column that is not there.
@@ -118,7 +118,7 @@ def read_options(
     encoding: EncodingOption = None,
 ) -> "ReadOptions":
     """The reading options of the command line as the library takes them."""
-    from history.read import ReadOptions
+    from history.options import ReadOptions
 
     return ReadOptions(
         delimiter=delimiter,

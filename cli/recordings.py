@@ -8,7 +8,7 @@ from cli.console import warn
 
 if TYPE_CHECKING:
     from history.labels import Event
-    from history.read import ReadOptions
+    from history.options import ReadOptions
     from history.recording import Recording
 
 

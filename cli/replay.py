@@ -14,7 +14,7 @@ from cli.verdict_file import FormatOption, OutOption, Write, choose_format, verd
 from evaluation.detection import Tally
 
 if TYPE_CHECKING:
-    from history.read import ReadOptions
+    from history.options import ReadOptions
 
 
 @with_read_options

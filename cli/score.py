@@ -13,7 +13,7 @@ from cli.recordings import recordings
 from cli.verdict_file import FormatOption, OutOption, choose_format, verdict_file
 
 if TYPE_CHECKING:
-    from history.read import ReadOptions
+    from history.options import ReadOptions
 
 
 @with_read_options

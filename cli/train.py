@@ -18,7 +18,7 @@ from cli.recordings import recordings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from history.read import ReadOptions
+    from history.options import ReadOptions
     from history.recording import Recording
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from history.errors import DuplicateColumns, MissingLibrary, NoNumbers, TooFewRows, UnreadableFile
 from history.numerals import NumberColumn
+from history.options import ReadOptions
 from history.recording import Recording
 from history.roles import Roles, find_roles
 from history.stamps import StampColumn
@@ -15,13 +16,11 @@ from history.table import Column, Table, recording_from_table
 if TYPE_CHECKING:
     import polars
 
-    from history.read import ReadOptions
-
 # Rows from which the roles of the columns are found.
 SAMPLE_ROWS = 400
 
 
-def read_parquet(path: Path, options: "ReadOptions", name: str) -> Recording:
+def read_parquet(path: Path, options: ReadOptions, name: str) -> Recording:
     """Read one Parquet file; of the options, those on columns and time apply.
 
     Columns of numbers and booleans are taken as they are, date-times as UTC, and text cell by cell as in CSV.
@@ -48,7 +47,7 @@ def read_parquet(path: Path, options: "ReadOptions", name: str) -> Recording:
     return recording_from_table(_table(frame, options, name), options.sensors, name)
 
 
-def _table(frame: "polars.DataFrame", options: "ReadOptions", name: str) -> Table:
+def _table(frame: "polars.DataFrame", options: ReadOptions, name: str) -> Table:
     names = tuple(frame.columns)
     head = [[_text(cell) for cell in row] for row in frame.head(SAMPLE_ROWS).rows()]
     roles = find_roles(
@@ -99,7 +98,7 @@ def _column(series: "polars.Series") -> Column:
 
 
 def _timestamps(
-    frame: "polars.DataFrame", roles: Roles, options: "ReadOptions", name: str
+    frame: "polars.DataFrame", roles: Roles, options: ReadOptions, name: str
 ) -> tuple[Any, list[str]]:
     """Seconds since the epoch, or None; and notes."""
     import polars

@@ -14,6 +14,7 @@ import numpy as np
 from history.dialect import HEAD_BYTES, NO_DELIMITER, Dialect, find_dialect, find_encoding
 from history.errors import NoSuchFile, RaggedRows, UnreadableFile
 from history.numerals import NumberColumn
+from history.options import ReadOptions
 from history.recording import Recording
 from history.roles import find_roles
 from history.stamps import StampColumn
@@ -23,26 +24,6 @@ from history.table import Column, Table, recording_from_table
 CHUNK_ROWS = 1024
 SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How a file is to be read; None means: find out.
-
-    delimiter: one character. decimal: `.` or `,`. header: whether there is one. time_column, label_column:
-    by name; an empty name means: none. time_format: of stamps.NAMED_FORMATS, or a strptime
-    pattern. sensors: the columns to keep, in this order. ignore: columns to skip. encoding: a Python codec.
-    """
-
-    delimiter: str | None = None
-    decimal: str | None = None
-    header: bool | None = None
-    time_column: str | None = None
-    time_format: str | None = None
-    label_column: str | None = None
-    sensors: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] = ()
-    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

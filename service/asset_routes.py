@@ -113,7 +113,8 @@ def read_csv(body: bytes, model: LoadedModel, max_rows: int) -> NormalOperation:
     Raises UnreadableFile, WrongSamplingPeriod, TooManySteps.
     """
     from history.errors import HistoryError
-    from history.read import ReadOptions, read_bytes
+    from history.options import ReadOptions
+    from history.read import read_bytes
 
     try:
         recording = read_bytes(body, ReadOptions(), "body").select(model.detector.sensors)

@@ -7,7 +7,8 @@ import pytest
 
 from history.errors import BadLabels, HistoryError, NoSuchFile
 from history.labels import Event, EventLabels, label_by_events, read_events
-from history.read import ReadOptions, read_bytes
+from history.options import ReadOptions
+from history.read import read_bytes
 from history.recording import Recording
 
 HEAD = "start,end,class\n"

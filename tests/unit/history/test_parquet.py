@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from history.errors import MissingLibrary, NoNumbers, TooFewRows, UnreadableFile
-from history.read import ReadOptions, read_file, read_paths
+from history.options import ReadOptions
+from history.read import read_file, read_paths
 
 polars = pytest.importorskip("polars")
 START = datetime(2024, 5, 1)

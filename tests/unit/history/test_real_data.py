@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from detector.windows import segments
+from history.options import ReadOptions
 from history.quality import Grade
-from history.read import ReadOptions, read_file, read_paths
+from history.read import read_file, read_paths
 
 
 def test_skab_reads_as_it_is_described(data_folder: Path) -> None:

@@ -1,0 +1,23 @@
+"""How a plant file is to be read, where it is not to be found out from the file itself."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a file is to be read; None means: find out.
+
+    delimiter: one character. decimal: `.` or `,`. header: whether there is one. time_column, label_column:
+    by name; an empty name means: none. time_format: of stamps.NAMED_FORMATS, or a strptime
+    pattern. sensors: the columns to keep, in this order. ignore: columns to skip. encoding: a Python codec.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    time_column: str | None = None
+    time_format: str | None = None
+    label_column: str | None = None
+    sensors: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    encoding: str | None = None
