@@ -31,7 +31,7 @@ from cli.service_client import Patience, ServedModel, ServiceClient
 from cli.simulate import read_fault
 from history.faults import FAULTS
 from history.read import read_file, read_paths
-from history.schedule import Episode
+from history.schedule import SIZES, Episode
 from tests.plant import SENSORS
 from tests.unit.cli.conftest import run_service
 
@@ -140,9 +140,9 @@ def test_folder_has_a_file_for_each_machine_the_last_always_normal(tiny_store: P
     assert list(recordings) == ["P-101.csv", "P-102.csv", "P-103.csv"]
     found: list[set[str]] = []
     for recording in recordings.values():
-        assert len(recording) == 400 + 1200
+        assert len(recording) == 1200 + 1200
         assert recording.labels is not None
-        assert set(recording.labels[:400].tolist()) == {"normal"}
+        assert set(recording.labels[:1200].tolist()) == {"normal"}
         found.append(set(recording.labels.tolist()) - {"normal"})
     assert found[0] | found[1] == set(FAULTS)
     assert found[2] == set()
@@ -161,9 +161,9 @@ def test_score_finds_the_shift_and_little_else(tiny_store: Path, tmp_path: Path)
     out, verdicts = tmp_path / "pump.csv", tmp_path / "verdicts.csv"
     arguments = ["--assets", 1, "--steps", 600, "--fault", "shift:Pressure:8@P-101+300/60", "--out", out]
     simulate("--models", tiny_store, *arguments)
-    score = ["score", out, "--models", tiny_store, "--baseline-rows", 400, "--out", verdicts]
+    score = ["score", out, "--models", tiny_store, "--baseline-rows", 1200, "--out", verdicts]
     assert CliRunner().invoke(app, list(map(str, score))).exit_code == 0
-    rows = list(csv.DictReader(io.StringIO(verdicts.read_text())))[400:]
+    rows = list(csv.DictReader(io.StringIO(verdicts.read_text())))[1200:]
     called = {
         label: [row["verdict"] for row in rows if row["label"] == label] for label in ("normal", "shift")
     }
@@ -266,12 +266,30 @@ def sample(metrics: PlantMetrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"offnormal_plant_{name}", labels)
 
 
+def test_metrics_and_kinds_of_the_documentation_are_those_of_the_code() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    described = re.findall(r"^\| `(offnormal_plant_\w+)\{([\w,]+)\}`", page, re.MULTILINE)
+    metrics = PlantMetrics(["A"], ["shift"])
+    metrics.request("A", "200", 0.1)
+    metrics.retry("A", "429")
+    samples = {
+        re.sub("_(bucket|sum|count)$", "", s.name): ",".join(name for name in s.labels if name != "le")
+        for metric in metrics.registry.collect()
+        for s in metric.samples
+    }
+    assert dict(described) == samples
+    sizes = re.findall(r"^\| `(\w+)` \|.*\| (?:(\d) to (\d)|none) \|$", page, re.MULTILINE)
+    assert {kind for kind, _, _ in sizes} == set(FAULTS)
+    assert all((float(low), float(high)) == SIZES[kind] for kind, low, high in sizes if low)
+
+
 # Streams, to a real service
 
 
 def test_stream_is_commissioned_judged_measured_and_summed_up(served: str, tiny_store: Path) -> None:
     with running(
         "--models", tiny_store, "--url", served, "--assets", 2, "--speed", 25, "--steps", 200,
+        "--baseline-rows", 400,
         "--fault", "shift:Pressure:8@P-101+100/9999", "--metrics-port", 0,
     ) as plant:  # fmt: skip
         plant.until_said("P-101  truth: shift of Pressure  verdict: anomalous")
@@ -302,9 +320,9 @@ def test_baseline_is_kept_and_replaced_when_asked(served: str, tiny_store: Path)
         assert code == 0
         return error
 
-    assert "P-101: commissioned with 400 rows" in said()
+    assert "P-101: commissioned with 1200 rows" in said()
     assert "P-101: the service has a baseline already" in said()
-    assert "P-101: commissioned with 400 rows" in said("--recommission")
+    assert "P-101: commissioned with 300 rows" in said("--recommission", "--baseline-rows", 300)
 
 
 def test_stride_posts_every_nth_window(served: str, tiny_store: Path) -> None:
