@@ -59,15 +59,19 @@ def train(
     `offnormal train exports/ --name pump7`
     """
     units = _units(unit or [])
-    note("Loading TensorFlow ...")
-    with native_stderr_hidden():
-        from detector import ModelStore
-        from training.pipeline import About
-        from training.pipeline import train as run
-        from training.recipe import read_recipe
+    # What can be wrong with the arguments and the files is said before TensorFlow takes its seconds to load.
+    from detector import ModelStore
+    from training.publish import check_name
+    from training.recipe import read_recipe
 
+    check_name(name)
     settings = read_recipe(recipe, window_steps=window, baseline_rows=baseline_rows, seed=seed)
     training, reported = _read(paths, test or [], reading, events)
+    note("Loading TensorFlow ...")
+    with native_stderr_hidden():
+        from training.pipeline import About
+        from training.pipeline import train as run
+
     with _progress() as (on_stage, on_step):
         trained = run(
             training, About(name, description, licence, units), ModelStore(models), settings, reported,

@@ -17,16 +17,21 @@ from training.errors import TrainingError
 STAGING_PREFIX = ".staging-"
 
 
+def check_name(name: str) -> None:
+    """Raises TrainingError when a model cannot be called that."""
+    if not is_model_name(name):
+        raise TrainingError(
+            f"{name!r} cannot name a model: expected 1 to 64 letters, digits, dots, dashes or underscores"
+        )
+
+
 @contextmanager
 def staging(store: ModelStore, name: str) -> Iterator[Path]:
     """A folder beside the versions in which an artefact is prepared; removed when the block ends.
 
     The store never looks into it: its name is not a version. Raises TrainingError for a bad name.
     """
-    if not is_model_name(name):
-        raise TrainingError(
-            f"{name!r} cannot name a model: expected 1 to 64 letters, digits, dots, dashes or underscores"
-        )
+    check_name(name)
     parent = store.root / name
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
