@@ -155,10 +155,10 @@ def simulate(
                 raise typer.BadParameter("--out needs an end: give --minutes or --steps")
             _write(out_path, machines, manifest.sensor_names, period_s, steps)
             return
-        from cli.plant_metrics import PlantMetrics
-        from cli.plant_stream import Manner, PlantStream
-        from cli.plant_tally import PlantTally
-        from cli.plant_view import PlantView
+        from cli.simulator.metrics import PlantMetrics
+        from cli.simulator.stream import Manner, PlantStream
+        from cli.simulator.tally import PlantTally
+        from cli.simulator.view import PlantView
 
         metrics = PlantMetrics(names, schedule.kinds)
         if metrics_port is not None:
@@ -277,7 +277,7 @@ def _write(
     path: Path, machines: Sequence["Machine"], sensors: tuple[str, ...], period_s: float, steps: int
 ) -> None:
     """One CSV per machine: its baseline's rows, then the stream's."""
-    from cli.plant_file import write_machine
+    from cli.simulator.file import write_machine
 
     if path.suffix.lower() == ".csv" and not path.is_dir():
         if len(machines) > 1:

@@ -103,10 +103,10 @@ def train(
         recipe.recurrent_dropout,
     )
     sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
-    on_stage("Fitting")
-    curves = fit(network, sampler, recipe, on_step)
-
+    # The staging folder comes first: a store that cannot be written to must say so before, not after.
     with staging(store, about.name) as folder:
+        on_stage("Fitting")
+        curves = fit(network, sampler, recipe, on_step)
         on_stage("Exporting")
         network.save(folder / KERAS_FILE)
         export_onnx(network, population.center, population.scale, folder / MODEL_FILE)

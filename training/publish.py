@@ -29,12 +29,16 @@ def check_name(name: str) -> None:
 def staging(store: ModelStore, name: str) -> Iterator[Path]:
     """A folder beside the versions in which an artefact is prepared; removed when the block ends.
 
-    The store never looks into it: its name is not a version. Raises TrainingError for a bad name.
+    The store never looks into it: its name is not a version. Raises TrainingError for a bad name, and
+    for a store that cannot be written to.
     """
     check_name(name)
     parent = store.root / name
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
+    except OSError as error:
+        raise TrainingError(f"{parent}: cannot be written to: {error.strerror}") from None
     try:
         yield folder
     finally:

@@ -23,12 +23,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.plant_feed import Answered, Commissioned, Commissioning, Event, Failed, Feed, Snapshot
-from cli.plant_metrics import PlantMetrics
-from cli.plant_tally import PlantTally
-from cli.plant_view import PlantView
 from cli.service_client import Patience, ServedModel, ServiceClient
 from cli.simulate import read_fault
+from cli.simulator.feed import Answered, Commissioned, Commissioning, Event, Failed, Feed, Snapshot
+from cli.simulator.metrics import PlantMetrics
+from cli.simulator.tally import PlantTally
+from cli.simulator.view import PlantView
 from history.faults import FAULTS
 from history.read import read_file, read_paths
 from history.schedule import SIZES, Episode
@@ -527,7 +527,7 @@ def test_nothing_is_sent_before_the_asset_is_commissioned() -> None:
 
 
 def test_asset_that_the_service_has_forgotten_is_commissioned_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.plant_feed.RECOMMISSION_S", 0.0)
+    monkeypatch.setattr("cli.simulator.feed.RECOMMISSION_S", 0.0)
     baselines = iter(["asset", "model"])
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -590,7 +590,7 @@ def test_figures_tell_found_from_missed_and_leave_out_what_the_end_cut_off() -> 
 def test_live_view_shows_truth_beside_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     monkeypatch.setattr(
-        "cli.plant_view.out", Console(file=text, force_terminal=True, width=100, highlight=False)
+        "cli.simulator.view.out", Console(file=text, force_terminal=True, width=100, highlight=False)
     )
     with PlantView(["P-101", "P-102"], SENSORS) as view:
         for step in range(30):

@@ -105,6 +105,15 @@ def test_a_bad_name_is_refused_before_anything_is_written(tmp_path, name):
     assert not store.root.exists()
 
 
+def test_a_store_that_cannot_be_written_to_is_refused_by_name(tmp_path):
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with (
+        pytest.raises(TrainingError, match="cannot be written to"),
+        staging(ModelStore(tmp_path / "models"), "x"),
+    ):
+        pass
+
+
 def test_an_abandoned_staging_leaves_no_empty_model(tmp_path):
     store = ModelStore(tmp_path)
     with pytest.raises(RuntimeError), staging(store, "new"):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.errors import CommandError
-from cli.plant_metrics import UNREACHABLE, PlantMetrics
 from cli.service_client import Backoff, ServedModel, ServiceClient, UselessAnswer
+from cli.simulator.metrics import UNREACHABLE, PlantMetrics
 from history.schedule import Episode
 
 # Pauses before another attempt, seconds: the first, the longest, and the longest asked for by the service.

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from cli.errors import CommandError
-from cli.plant_feed import (
+from cli.service_client import (
+    Backoff,
+    Patience,
+    ServedModel,
+    ServiceClient,
+    ServiceUnreachable,
+    UselessAnswer,
+)
+from cli.simulator.feed import (
     PAUSES_S,
     Broken,
     Commissioned,
@@ -21,17 +29,9 @@ from cli.plant_feed import (
     Snapshot,
     reason_of,
 )
-from cli.plant_metrics import PlantMetrics
-from cli.plant_tally import PlantTally
-from cli.plant_view import PlantView
-from cli.service_client import (
-    Backoff,
-    Patience,
-    ServedModel,
-    ServiceClient,
-    ServiceUnreachable,
-    UselessAnswer,
-)
+from cli.simulator.metrics import PlantMetrics
+from cli.simulator.tally import PlantTally
+from cli.simulator.view import PlantView
 from history.plant import Floats, Machine
 from history.schedule import Episode
 
