@@ -13,11 +13,15 @@ def contributions(errors: Floats, typical: Floats, names: tuple[str, ...]) -> tu
     typical: (sensors,), > 0, the same on held-out normal windows.
     Only sensors with an error appear; their shares sum to 1.
     """
+    parts = shares(errors, typical)
     seen = np.flatnonzero(np.isfinite(errors))
-    relative = errors[seen] / typical[seen]
+    order = seen[np.argsort(-parts[seen], kind="stable")]
+    return tuple(Contribution(names[i], float(parts[i]), float(errors[i])) for i in order.tolist())
+
+
+def shares(errors: Floats, typical: Floats) -> Floats:
+    """The shares alone, (sensors,), in the model's order; 0 for a sensor without an error."""
+    seen = np.isfinite(errors)
+    relative = np.where(seen, errors / typical, 0.0)
     total = relative.sum()
-    shares = relative / total if total > 0 else np.full(len(seen), 1.0 / max(len(seen), 1))
-    order = np.argsort(-shares, kind="stable")
-    return tuple(
-        Contribution(names[seen[i]], float(shares[i]), float(errors[seen[i]])) for i in order.tolist()
-    )
+    return np.asarray(relative / total if total > 0 else seen / max(seen.sum(), 1))

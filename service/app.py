@@ -43,20 +43,24 @@ def create_app(
     Raises KeysUnreadable. Starting it raises StateUnavailable.
     """
     keyring = Keyring() if settings.keys_file is None else Keyring.read(settings.keys_file)
-    metrics = Metrics()
+    metrics = Metrics(release(), settings.metric_assets)
+    metrics.queue_limit.set(settings.queue_windows)
+    metrics.body_bytes_limit.set(settings.max_bodies_mb * MEGABYTE)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         models = Models(settings, open_runtime, metrics)
         state = SqliteState(settings.state, settings.max_assets)
         assets = Assets(state, models, open_runtime, settings.runtime_threads, metrics)
+        bodies = BodyBudget(int(settings.max_bodies_mb * MEGABYTE))
+        metrics.body_bytes.set_function(lambda: bodies.used_bytes)
         resources = Resources(
             settings=settings,
             models=models,
             assets=assets,
             keyring=keyring,
             metrics=metrics,
-            bodies=BodyBudget(int(settings.max_bodies_mb * MEGABYTE)),
+            bodies=bodies,
             pool=ThreadPoolExecutor(2, "offnormal bodies"),
             draining=app.state.draining,
         )

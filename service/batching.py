@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from detector import Detector, Options, Scores, Verdict, Window
 from detector.runtime import Outputs
-from detector.windows import Batch
+from detector.windows import Batch, Floats
 from service.errors import DeadlinePassed, QueueFull
 
 _SLOWEST_RETRY_S = 60
@@ -24,16 +26,22 @@ _log = logging.getLogger(__name__)
 
 
 class BatchObserver(Protocol):
-    """Is told of every batch, in the worker thread."""
+    """Is told of every batch, in the worker thread. seconds: that the batch took."""
 
-    def batch(self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores) -> None: ...
+    def batch(
+        self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores, seconds: float
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdicts of one request, and where its time went, seconds."""
+    """The verdicts of one request, and where its time went, seconds.
+
+    sensor_errors: (windows, sensors), as in Scores.
+    """
 
     verdicts: list[Verdict]
+    sensor_errors: Floats
     queue_s: float
     infer_s: float
     verdict_s: float
@@ -184,6 +192,7 @@ class Batcher:
                         job,
                         Judged(
                             verdicts,
+                            scores.sensor_errors[first : first + len(verdicts)],
                             started - job.submitted,
                             inferred - started,
                             time.monotonic() - before,
@@ -193,7 +202,7 @@ class Batcher:
             first += len(job.windows)
         _deliver(results)
         try:
-            self._observer.batch(windows, batch, outputs, scores)
+            self._observer.batch(windows, batch, outputs, scores, time.monotonic() - started)
         except Exception:  # a defect in the metrics must not stop the model
             _log.exception("the batch could not be counted")
 
@@ -221,6 +230,7 @@ def _settle(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
 def _joined(parts: Sequence[Judged]) -> Judged:
     return Judged(
         [verdict for part in parts for verdict in part.verdicts],
+        np.concatenate([part.sensor_errors for part in parts]),
         max(part.queue_s for part in parts),
         sum(part.infer_s for part in parts),
         sum(part.verdict_s for part in parts),

@@ -32,6 +32,11 @@ class BodyBudget:
         self._limit = limit_bytes
         self._used = 0
 
+    @property
+    def used_bytes(self) -> int:
+        """Of all bodies under way together."""
+        return self._used
+
     @contextmanager
     def hold(self) -> Iterator["Hold"]:
         hold = Hold(self)

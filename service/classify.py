@@ -68,9 +68,13 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             stage_seconds.labels("infer").observe(judged.infer_s)
             stage_seconds.labels("verdict").observe(judged.verdict_s)
             verdicts = judged.verdicts
+            assets = [window.asset for window in task.windows]
+            facts.fields["verdicts"] = task.model.metrics.judged(
+                windows, assets, verdicts, judged.sensor_errors
+            )
         else:
             verdicts = []
-        facts.fields["verdicts"] = task.model.metrics.verdicts(verdicts)
+            facts.fields["verdicts"] = {}
         for entry in task.entries:
             if isinstance(entry, wire.FailedResult):
                 resources.metrics.rejected_windows.labels(entry.error.code).inc()

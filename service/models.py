@@ -12,7 +12,8 @@ from detector.errors import ArtefactRefused, DetectorError, ModelNotFound
 from detector.runtime import OpenRuntime
 from service.batching import Batcher
 from service.errors import NotReady
-from service.metrics import Metrics, ModelMetrics
+from service.metrics import Metrics
+from service.model_metrics import ModelMetrics
 from service.settings import Settings
 from service.window_reader import WindowReader
 from service.wire import ModelRef
@@ -209,7 +210,7 @@ class Models:
             batch_windows=self._settings.batch_windows,
             observer=metrics,
         )
-        metrics.queue.set_function(lambda: batcher.waiting)
+        self._metrics.queue.labels(name, str(number)).set_function(lambda: batcher.waiting)
         _log.info("model loaded", extra={"fields": {"model": name, "version": number}})
         return Version(
             name,

@@ -83,6 +83,7 @@ class RequestLog:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = facts.request_id
             await send(message)
 
+        self._metrics.requests_in_progress.inc()
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
@@ -94,6 +95,7 @@ class RequestLog:
             if status == 0:
                 await response_to(error, facts.request_id)(scope, receive, send_with_id)
         finally:
+            self._metrics.requests_in_progress.dec()
             self._finish(scope, facts, status, time.perf_counter() - started)
 
     def _finish(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:

@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     )
     batch_windows: PositiveInt = Field(256, description="Most windows that are run at once.")
     max_assets: PositiveInt = Field(10_000, description="Most asset baselines that are kept.")
+    metric_assets: PositiveInt = Field(
+        200,
+        description="Pairs of model version and asset with metrics of their own; "
+        "further ones are counted as asset `other`.",
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of log lines; requests are logged at `info`."

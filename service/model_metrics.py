@@ -1,0 +1,182 @@
+"""What one model, its assets and its sensors count."""
+
+import math
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from statistics import NormalDist
+
+import numpy as np
+
+from detector import Baseline, Detector, Scores, Verdict, Window
+from detector.contributions import shares
+from detector.manifest import Level
+from detector.runtime import Outputs
+from detector.verdict import Ruling
+from detector.windows import Batch, Floats
+from service.asset_metrics import AssetMetrics, NewestWindow, each
+from service.metrics import Metrics
+
+# Weight of one window in the moving average of an input's drift: half of it is gone after 693 windows.
+DRIFT_WEIGHT = 0.001
+# In place of the names of assets beyond those that have series of their own.
+OTHER_ASSETS = "other"
+_ISSUES = ("missing", "gaps", "flatline", "out_of_range", "drifting", "time_gap", "longer_than_model")
+_SCORE_PERCENTILES = (5, 25, 50, 75, 95, 99)
+_ERROR_PERCENTILES = (50, 99)
+_BASELINES = {False: "model", True: "asset"}
+
+
+class ModelMetrics:
+    """The metrics of one model. `judged` is for the event loop, `batch` for the model's worker."""
+
+    def __init__(self, metrics: Metrics, detector: Detector) -> None:
+        manifest = detector.manifest
+        self.labels = {"model": manifest.name, "version": str(manifest.version)}
+        self._metrics = metrics
+        self._sensors = manifest.sensor_names
+        self._typical = np.array([sensor.typical_error for sensor in manifest.sensors])
+        self._left_out = np.array([not sensor.scored for sensor in manifest.sensors])
+        self._levels = {
+            by_asset: manifest.calibration.normal_operation(by_asset).reconstruction
+            for by_asset in (False, True)
+        }
+        self._probability = metrics.probability.add(self.labels)
+        self._error = metrics.error.add(self.labels)
+        self._p_value = metrics.p_value.add(self.labels)
+        self._batch_size = metrics.batch_size.add(self.labels)
+        self._scores = {
+            by_asset: metrics.score.add({**self.labels, "baseline": kind})
+            for by_asset, kind in _BASELINES.items()
+        }
+        self._issues = {issue: metrics.issues.add([{**self.labels, "issue": issue}]) for issue in _ISSUES}
+        self._busy = metrics.model_busy.add([self.labels])
+        # Windows without an asset are counted from 0 on, so that the first of them is seen as an increase.
+        self._assets: dict[str | None, AssetMetrics] = {
+            None: AssetMetrics(metrics, self.labels, None, self._sensors)
+        }
+        self._newest: dict[str | None, NewestWindow] = {}
+        by_sensor = each(self.labels, "sensor", self._sensors)
+        self._sensor_error = metrics.sensor_error.add(by_sensor)
+        self._sensor_windows = metrics.sensor_windows.add(by_sensor)
+        self._missing = metrics.missing.add(by_sensor)
+        self._out_of_range = metrics.out_of_range.add(by_sensor)
+        self._drift = metrics.drift.add(by_sensor)
+        metrics.sensor_error_normal.add(by_sensor)[:] = self._typical
+        self._describe(detector)
+        low = np.array([sensor.quantiles[0] for sensor in manifest.sensors])
+        high = np.array([sensor.quantiles[-1] for sensor in manifest.sensors])
+        margin = np.maximum(high - low, 3 * manifest.scale)
+        self._low = (low - margin - manifest.center) / manifest.scale
+        self._high = (high + margin - manifest.center) / manifest.scale
+
+    def judged(
+        self,
+        windows: Sequence[Window],
+        assets: Sequence[str | None],
+        verdicts: Sequence[Verdict],
+        sensor_errors: Floats,
+    ) -> dict[str, int]:
+        """Count the windows of one request. Returns how many there are of each verdict.
+
+        sensor_errors: (windows, sensors), standardised, NaN where a sensor was not scored.
+        """
+        counts: dict[str, int] = {}
+        now = time.time()
+        for index, verdict in enumerate(verdicts):
+            ruling = verdict.ruling
+            counts[ruling.value] = counts.get(ruling.value, 0) + 1
+            if verdict.probabilities is not None:
+                self._probability.observe(1.0 - verdict.probabilities[0])
+            if verdict.reconstruction_error is not None:
+                self._error.observe(verdict.reconstruction_error)
+            if verdict.p_value is not None:
+                self._p_value.observe(verdict.p_value)
+            if verdict.score is not None:
+                self._scores[verdict.by_asset_baseline].observe(verdict.score)
+            for issue in verdict.quality.issues:
+                self._issues[issue.issue][0] += 1
+            asset = self._assets.get(assets[index]) or self._asset(assets[index])
+            asset.judged(verdict)
+            self._newest_of(assets[index], windows[index].baseline, verdict, now)
+            if ruling is Ruling.ANOMALOUS:
+                asset.blamed(shares(sensor_errors[index], self._typical))
+        return counts
+
+    def batch(
+        self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores, seconds: float
+    ) -> None:
+        """What one batch says of the sensors. Called in the worker's thread, after the answers are out."""
+        self._batch_size.observe(len(windows))
+        self._busy += seconds
+        errors = scores.sensor_errors
+        scored = np.isfinite(errors)
+        self._sensor_windows += scored.sum(axis=0)
+        self._sensor_error += np.where(scored, errors, 0.0).sum(axis=0)
+        self._missing += np.sum([np.isnan(window.values).sum(axis=0) for window in windows], axis=0)
+        seen = batch.observed
+        outside = seen & ((outputs.standardised < self._low) | (outputs.standardised > self._high))
+        self._out_of_range += outside.sum(axis=(0, 1))
+        readings = seen.sum(axis=(0, 1))
+        mean = np.where(seen, outputs.standardised, 0.0).sum(axis=(0, 1)) / np.maximum(readings, 1)
+        weight = np.where(readings > 0, 1.0 - (1.0 - DRIFT_WEIGHT) ** len(windows), 0.0)
+        self._drift += weight * (mean - self._drift)
+
+    def normal_errors(self, baseline: Baseline | None) -> dict[int, float]:
+        """Percentiles of the reconstruction error in normal operation, judged by a baseline.
+
+        The manifest and the baseline know the level of the logarithm of the error relative to each sensor's
+        typical one. That times the typical error, over the sensors that are judged, is the error itself where
+        all sensors rise alike.
+        """
+        level: Level = self._levels[baseline is not None]
+        left_out = self._left_out
+        if baseline is not None:
+            level = baseline.reconstruction or level
+            left_out = left_out | baseline.left_out
+        usual = float(self._typical[~left_out].mean()) if not left_out.all() else math.nan
+        return {
+            p: usual * math.exp(level.mean + level.sd * NormalDist().inv_cdf(p / 100))
+            for p in _ERROR_PERCENTILES
+        }
+
+    def _asset(self, name: str | None) -> AssetMetrics:
+        """The counters of an asset that is seen for the first time, or of all that are too many."""
+        if not self._metrics.take_asset():
+            name = OTHER_ASSETS
+            if name in self._assets:
+                return self._assets[name]
+        else:
+            self._newest[name] = NewestWindow(self._metrics, self.labels, name)
+        self._assets[name] = AssetMetrics(self._metrics, self.labels, name, self._sensors)
+        return self._assets[name]
+
+    def _newest_of(self, name: str | None, baseline: Baseline | None, verdict: Verdict, now: float) -> None:
+        if name is None and name not in self._newest:
+            self._newest[name] = NewestWindow(self._metrics, self.labels, name)
+        newest = self._newest.get(name)
+        if newest is None:
+            return
+        newest.judged(verdict, now)
+        if not newest.knows_normal_of(baseline):
+            newest.set_normal_errors(baseline, self.normal_errors(baseline))
+
+    def _describe(self, detector: Detector) -> None:
+        """What does not change while the model is loaded."""
+        metrics, manifest = self._metrics, detector.manifest
+        told = {**self.labels, "sha256": detector.artefact.sha256, "runtime": detector.runtime.name}
+        metrics.model_info.add([told], 1.0)
+        metrics.model_created.add([self.labels], datetime.fromisoformat(manifest.created).timestamp())
+        metrics.false_alarm_rate.add([self.labels], manifest.default_false_alarm_rate)
+        for by_asset, kind in _BASELINES.items():
+            of_kind = [
+                {**labels, "baseline": kind}
+                for labels in each(self.labels, "percentile", map(str, _SCORE_PERCENTILES))
+            ]
+            scores = manifest.calibration.normal_operation(by_asset).scores
+            metrics.normal_score.add(of_kind)[:] = np.percentile(scores, _SCORE_PERCENTILES)
+            metrics.score_limit.add(
+                [{**self.labels, "baseline": kind}], detector.score_limit(by_asset=by_asset)
+            )
+        normal = self.normal_errors(None)
+        metrics.normal_error.add(each(self.labels, "percentile", map(str, normal)))[:] = [*normal.values()]
