@@ -1,4 +1,4 @@
-"""The commands of README.md and of docs/operations.md, run as they are printed.
+"""The commands of README.md and of docs/operations, run as they are printed.
 
 A fenced block of `sh` is run unless the line before it is a comment that says why not:
 `<!-- not run: ... -->`. They run in a folder that looks like a clone, against a service of the embedded model
@@ -21,7 +21,7 @@ import pytest
 from tests.unit.cli.conftest import run_service
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/operations.md")
+PAGES = ("README.md", "docs/operations/README.md", "docs/operations/alerts.md")
 MODELS = ROOT / "models"
 BLOCK = re.compile(r"(?:<!-- (?P<remark>[^\n]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 COLUMNS = [
