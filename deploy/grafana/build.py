@@ -71,9 +71,12 @@ def lines(
     title: str, text: str, targets: list[Json], unit: str = "short", *, stacked: bool = False, **more: Any
 ) -> Json:
     """Series over time."""
+    logarithmic = more.pop("logarithmic", False)
     custom: Json = {"lineWidth": 1, "fillOpacity": 30 if stacked else 5, "showPoints": "never"}
     if stacked:
         custom["stacking"] = {"mode": "normal", "group": "A"}
+    if logarithmic:
+        custom["scaleDistribution"] = {"type": "log", "log": 10}
     if more.get("steps"):
         custom["thresholdsStyle"] = {"mode": "line"}
     options = {
@@ -267,7 +270,7 @@ def plant() -> Json:
             ),
             stat(
                 "Alarms",
-                "Assets for which the alert AssetAnomalous fires: ten anomalous windows in a row.",
+                "Assets for which the alert AssetAnomalous fires: thirty anomalous windows in a row.",
                 f'count(ALERTS{{alertname="AssetAnomalous",alertstate="firing",{BY_ASSET}}}){NEVER_EMPTY}',
                 steps=[(None, GREEN), (1, RED)],
             ),
@@ -365,16 +368,17 @@ def plant() -> Json:
                 "Share of held-out normal windows that looked at least as strange; small is strange.",
                 [target(f"min by (asset) (offnormal_asset_p_value{{{BY_ASSET}}})", "{{asset}}")],
                 "percentunit",
-                low=0,
+                low=0.0005,
+                logarithmic=True,
                 high=1,
             ),
             lines(
                 "Anomalous windows in a row",
-                "Since the last normal one. The alert fires at ten.",
+                "Since the last normal one. The alert fires at thirty.",
                 [target(f"max by (asset) (offnormal_asset_anomalous_run{{{BY_ASSET}}})", "{{asset}}")],
                 "none",
                 low=0,
-                steps=[(None, "transparent"), (10, RED)],
+                steps=[(None, "transparent"), (30, RED)],
             ),
             lines(
                 "Readings that were there",
@@ -401,8 +405,13 @@ def plant() -> Json:
             ),
             lines(
                 "Issues of readings",
-                "What was wrong with the readings, windows a second.",
-                [target(rate("offnormal_quality_issues_total", BY_MODEL, "issue"), "{{issue}}")],
+                "What was wrong with the readings, windows a second; without sensors that are left out because they drift.",
+                [
+                    target(
+                        rate("offnormal_quality_issues_total", BY_MODEL + ',issue!="drifting"', "issue"),
+                        "{{issue}}",
+                    )
+                ],
                 "cps",
                 low=0,
             ),
