@@ -22,7 +22,7 @@ NAN = np.nan
         ([NAN, NAN, NAN, NAN], 0),
         ([NAN, 2, NAN, 2], 2),
     ],
-    ids=["moving", "flat-at-end", "all-flat", "hole", "holes-at-end", "flat-then-hole", "dead", "alternating"],
+    ids=["moving", "flat-end", "flat", "hole", "holes-at-end", "flat-then-hole", "dead", "alternating"],
 )
 def test_length_of_the_flat_end(column, tail):
     values = np.array([column, np.arange(4)], np.float64).T
