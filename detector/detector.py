@@ -1,6 +1,6 @@
 """A trained model in use: windows in, verdicts out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,8 +171,7 @@ class Detector:
     def judge(self, windows: Sequence[Window], options: Options = Options()) -> list[Verdict]:
         """Score and decide on windows that share their options, in batches."""
         verdicts: list[Verdict] = []
-        for start in range(0, len(windows), BATCH_WINDOWS):
-            part = windows[start : start + BATCH_WINDOWS]
+        for part in in_batches(windows):
             scores = self.score(part)
             verdicts += [self.verdict(w, scores, i, options) for i, w in enumerate(part)]
         return verdicts
@@ -219,8 +218,8 @@ class Detector:
         """Classifier and reconstruction score of each window, before they are standardised by any level."""
         classifier: list[Floats] = []
         reconstruction: list[Floats] = []
-        for start in range(0, len(windows), BATCH_WINDOWS):
-            batch, outputs = self.run(windows[start : start + BATCH_WINDOWS])
+        for part in in_batches(windows):
+            batch, outputs = self.run(part)
             errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
             classifier.append(classifier_score(outputs.logits))
             reconstruction.append(reconstruction_score(errors, self._typical))
@@ -260,6 +259,12 @@ class Detector:
         scale = self._scale if window.baseline is None else window.baseline.scale
         expected = scores.expected[index, : len(window.values)].astype(np.float64) * scale + center
         return np.asarray(np.where(left_out, np.nan, expected))
+
+
+def in_batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+    """Windows in their order, BATCH_WINDOWS at a time."""
+    for start in range(0, len(windows), BATCH_WINDOWS):
+        yield windows[start : start + BATCH_WINDOWS]
 
 
 def level(raw: Floats, model: Level) -> Level:

@@ -14,7 +14,6 @@ FLATLINE_FACTOR = 1.5
 # Distance outside the 0.1 to 99.9 % range of normal operation, in multiples of that range's width.
 RANGE_MARGIN = 1.0
 
-
 _SENSOR_ISSUES = ("missing", "gaps", "flatline", "out_of_range", "drifting")
 
 
@@ -56,6 +55,14 @@ def flat_tail(values: Floats) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
     return np.asarray((unbroken & observed).sum(axis=0))
 
 
+def allowed_range(manifest: Manifest) -> tuple[Floats, Floats]:
+    """Lowest and highest reading of each sensor that is in range, engineering units, (sensors,) each."""
+    low = np.array([sensor.quantiles[0] for sensor in manifest.sensors])
+    high = np.array([sensor.quantiles[-1] for sensor in manifest.sensors])
+    margin = np.maximum(RANGE_MARGIN * (high - low), 3 * manifest.scale)
+    return low - margin, high + margin
+
+
 class QualityRules:
     """The model's own idea of healthy readings, from its manifest."""
 
@@ -63,7 +70,6 @@ class QualityRules:
         sensors = manifest.sensors
         self._names = manifest.sensor_names
         self._minimum_steps = manifest.window.minimum_steps
-        self._scored = np.array([sensor.scored for sensor in sensors])
         self._flat_limit = np.array(
             [
                 np.inf
@@ -72,10 +78,7 @@ class QualityRules:
                 for sensor in sensors
             ]
         )
-        low = np.array([sensor.quantiles[0] for sensor in sensors])
-        high = np.array([sensor.quantiles[-1] for sensor in sensors])
-        margin = np.maximum(RANGE_MARGIN * (high - low), 3 * manifest.scale)
-        self._low, self._high = low - margin, high + margin
+        self._low, self._high = allowed_range(manifest)
 
     def inspect(
         self,

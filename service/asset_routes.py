@@ -93,12 +93,7 @@ async def delete_baseline(asset: str, resources: ForAdmins, model: ModelName = N
 
 def read_json(body: bytes, model: LoadedModel, max_rows: int) -> NormalOperation:
     """Raises ServiceError, BadWindow, each with its place."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise locate.wrong_field(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise locate.not_json(error) from None
+    request = locate.decoded(_decoder, body)
     values, _ = read_readings(request.readings, request.values, model.detector.sensors, max_rows)
     timestamps = None
     if stamps := bytes(request.timestamps):

@@ -97,12 +97,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
 
 def read_task(body: bytes, models: Models, max_windows: int) -> Task:
     """Understand a body. Raises ServiceError, DetectorError, each with its place."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise locate.wrong_field(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise locate.not_json(error) from None
+    request = locate.decoded(_decoder, body)
     model = models.find(request.model, request.version)
     options = Options(request.explain, request.reconstruct, request.false_alarm_rate)
     shorthand = bytes(request.window)

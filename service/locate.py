@@ -4,12 +4,13 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from service.errors import NotJson, RepeatedSensor, WrongContent
 
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _PLAIN_KEY = re.compile(r"[^\W\d][\w ./%°-]*")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -41,6 +42,19 @@ def not_json(error: Exception, at: str = "") -> NotJson:
     if isinstance(error, UnicodeDecodeError):
         return NotJson("the body is not UTF-8", place=at or None, expected="UTF-8")
     return NotJson(f"the body is not JSON: {error}", place=at or None, expected="JSON text")
+
+
+def decoded(decoder: msgspec.json.Decoder[_Struct], content: bytes | msgspec.Raw, at: str = "") -> _Struct:
+    """What the decoder makes of JSON text. at: where the text stands in the body.
+
+    Raises WrongContent and NotJson, each with its place.
+    """
+    try:
+        return decoder.decode(content)
+    except msgspec.ValidationError as error:
+        raise wrong_field(error, at) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_json(error, at) from None
 
 
 def wrong_field(error: msgspec.ValidationError, at: str = "") -> WrongContent:

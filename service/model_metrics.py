@@ -11,6 +11,7 @@ import numpy as np
 from detector import Baseline, Detector, Scores, Verdict, Window
 from detector.contributions import shares
 from detector.manifest import Level
+from detector.quality import allowed_range
 from detector.runtime import Outputs
 from detector.verdict import Ruling
 from detector.windows import Batch, Floats
@@ -64,11 +65,9 @@ class ModelMetrics:
         self._drift = metrics.drift.add(by_sensor)
         metrics.sensor_error_normal.add(by_sensor)[:] = self._typical
         self._describe(detector)
-        low = np.array([sensor.quantiles[0] for sensor in manifest.sensors])
-        high = np.array([sensor.quantiles[-1] for sensor in manifest.sensors])
-        margin = np.maximum(high - low, 3 * manifest.scale)
-        self._low = (low - margin - manifest.center) / manifest.scale
-        self._high = (high + margin - manifest.center) / manifest.scale
+        low, high = allowed_range(manifest)
+        self._low = (low - manifest.center) / manifest.scale
+        self._high = (high - manifest.center) / manifest.scale
 
     def judged(
         self,

@@ -50,12 +50,7 @@ class WindowReader:
 
     def read(self, raw: Raw, at: str) -> ReadWindow:
         """A window object at place `at`. Raises BadWindow, ServiceError, each with its place."""
-        try:
-            window = _decoder.decode(raw)
-        except msgspec.ValidationError as error:
-            raise locate.wrong_field(error, at) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise locate.not_json(error, at) from None
+        window = locate.decoded(_decoder, raw, at)
         if window.asset is not None:
             check_asset(window.asset, f"{at}.asset")
         values, place = read_readings(window.readings, window.values, self._sensors, self._max_steps, at)

@@ -11,13 +11,13 @@ from scipy.optimize import minimize_scalar
 
 from detector.artefact import Artefact
 from detector.baseline import LEAST_ROWS, Baseline
-from detector.detector import Detector, Window
+from detector.detector import Detector, Window, in_batches
 from detector.errors import BaselineRefused
 from detector.manifest import Calibration, Level, Manifest, NormalOperation
 from detector.runtime import Runtime
 from detector.scores import combine, sensor_errors, standardise_score
 from detector.windows import Floats, window_ends, windows_ending_at
-from training.dataset import NORMAL, Experiment
+from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 from training.sampling import inject
@@ -99,8 +99,7 @@ def _cut(experiment: Experiment, recipe: Recipe, skip: int) -> _Cut:
     if skip:
         normal_rows = np.cumsum(experiment.state == NORMAL)
         ends = ends[normal_rows[ends] >= skip + steps]
-    not_normal = np.concatenate([[0], np.cumsum(experiment.state != NORMAL)])
-    clean = not_normal[ends + 1] - not_normal[ends + 1 - steps] == 0
+    clean = wholly_normal(experiment.state, ends, steps)
     kept = clean | (experiment.state[ends] > NORMAL)
     ends, clean = ends[kept], clean[kept]
     stride = max(1, -(-len(ends) // MOST_WINDOWS))
@@ -118,7 +117,7 @@ def _typical_errors(detector: Detector, experiments: Sequence[Experiment], cuts:
     total = np.zeros(len(detector.sensors))
     count = np.zeros(len(detector.sensors))
     for experiment, cut in zip(experiments, cuts, strict=True):
-        for part in _batches([Window(w, experiment.baseline) for w in _normal(cut)]):
+        for part in in_batches([Window(w, experiment.baseline) for w in _normal(cut)]):
             batch, outputs = detector.run(part)
             errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
             total += np.nansum(errors, axis=0)
@@ -212,12 +211,12 @@ def _temperature(
             klass.append(state)
             if not recorded:
                 windows.append(
-                    Window(with_fault(detector, values, experiment.baseline, rng), experiment.baseline)
+                    Window(_with_fault(detector, values, experiment.baseline, rng), experiment.baseline)
                 )
                 klass.append(len(detector.manifest.classes) - 1)
     picked = rng.permutation(len(windows))[:MOST_WINDOWS].tolist()
     logits = np.concatenate(
-        [detector.run(part)[1].logits for part in _batches([windows[i] for i in picked])]
+        [detector.run(part)[1].logits for part in in_batches([windows[i] for i in picked])]
     ).astype(np.float64)
     truth = np.array(klass)[picked]
 
@@ -231,7 +230,7 @@ def _temperature(
     return float(np.exp(best.x)), "recorded" if recorded else "injected", float((truth != NORMAL).mean())
 
 
-def with_fault(
+def _with_fault(
     detector: Detector, values: Floats, baseline: Baseline | None, rng: np.random.Generator
 ) -> Floats:
     """A window in engineering units with one random fault put into it, in the asset's own deviations."""
@@ -245,7 +244,3 @@ def with_fault(
     standardised[~observed] = 0.0
     inject(standardised, observed & judged, rng)
     return np.where(observed, standardised * scale + center, np.nan)
-
-
-def _batches(windows: list[Window], size: int = 256) -> list[list[Window]]:
-    return [windows[start : start + size] for start in range(0, len(windows), size)]

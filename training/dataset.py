@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from detector.baseline import DRIFT_LIMIT, Baseline, commission, measure
 from detector.errors import BaselineRefused
 from detector.windows import Bools, Floats, Singles, segments
-from history.recording import Recording
+from history.recording import ANOMALOUS as ANOMALOUS_CLASS
+from history.recording import NORMAL as NORMAL_CLASS
+from history.recording import UNLABELLED, Recording
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 
 NORMAL = 0
 UNUSED = -1
-NORMAL_CLASS = "normal"
-ANOMALOUS_CLASS = "anomalous"
 OTHER_CLASS = "other"
 
 
@@ -66,7 +66,7 @@ def all_classes(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """`normal`, then the classes of the labels. Injected faults are `anomalous` beside 0/1 labels or none,
     and `other` beside named faults, so that they never pass for one of those."""
     named = {str(label) for r in recordings if r.labels is not None for label in np.unique(r.labels)}
-    faults = sorted(named - {NORMAL_CLASS, ""})
+    faults = sorted(named - {NORMAL_CLASS, UNLABELLED})
     if faults in ([], [ANOMALOUS_CLASS]):
         return (NORMAL_CLASS, ANOMALOUS_CLASS)
     return (NORMAL_CLASS, *faults, OTHER_CLASS)
@@ -87,6 +87,12 @@ def row_states(recording: Recording, classes: tuple[str, ...], recovery_rows: in
     recovering = (np.arange(rows) - last_fault <= recovery_rows) & ~faulty
     state[recovering] = UNUSED
     return state
+
+
+def wholly_normal(state: NDArray[np.int64], ends: NDArray[np.intp], steps: int) -> Bools:
+    """Whether all rows of the full window that ends at each of `ends` are NORMAL, (ends,)."""
+    not_normal = np.concatenate([[0], np.cumsum(state != NORMAL)])
+    return np.asarray(not_normal[ends + 1] - not_normal[ends + 1 - steps] == 0)
 
 
 def survey(recordings: Sequence[Recording], recipe: Recipe) -> Population:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detector.windows import Bools, Ints, Singles, window_ends
 from history.faults import FAULTS
-from training.dataset import NORMAL, Experiment
+from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 
@@ -153,9 +153,7 @@ def _ends(
     offset = 0
     for experiment in experiments:
         ends = window_ends(experiment.runs, steps)
-        not_normal = np.concatenate([[0], np.cumsum(experiment.state != NORMAL)])
-        clean = not_normal[ends + 1] - not_normal[ends + 1 - steps] == 0
-        normal.append(ends[clean] + offset)
+        normal.append(ends[wholly_normal(experiment.state, ends, steps)] + offset)
         at_end = experiment.state[ends]
         for klass in np.unique(at_end[at_end > NORMAL]).tolist():
             faulty.setdefault(klass, []).append(ends[at_end == klass] + offset)

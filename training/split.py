@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from history.recording import Recording
+from history.recording import NORMAL, UNLABELLED, Recording
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 
@@ -84,11 +84,11 @@ def _by_time(recordings: Sequence[Recording], recipe: Recipe, test: tuple[Record
 
 
 def _mostly_normal(recording: Recording) -> bool:
-    return recording.labels is None or bool((recording.labels == "normal").mean() >= 0.2)
+    return recording.labels is None or bool((recording.labels == NORMAL).mean() >= 0.2)
 
 
 def _has_faults(recording: Recording) -> bool:
-    return recording.labels is not None and bool((~np.isin(recording.labels, ["normal", ""])).any())
+    return recording.labels is not None and bool((~np.isin(recording.labels, [NORMAL, UNLABELLED])).any())
 
 
 def _experiments(recordings: Sequence[Recording]) -> list[list[Recording]]:
