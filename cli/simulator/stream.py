@@ -41,6 +41,7 @@ PATIENCE = Patience(attempts=1, first_attempts=1, timeout_s=10.0)
 LAST_ANSWERS_S = 5.0
 # A failure that goes on is told again after this time.
 REMIND_S = 60.0
+_OUTAGE = "outage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,9 @@ class PlantStream:
         """Told once for all assets, not once each, and again only when it goes on for long."""
         self._failing.add(event.asset)
         message = event.message if event.lasting else f"{event.message}; the plant goes on, asking again"
+        # An outage is one thing, though it is refused now, reset or not ready then.
+        what = message if event.lasting else _OUTAGE
         now = time.monotonic()
-        if now - self._told_at.get(message, -REMIND_S) >= REMIND_S:
-            self._told_at[message] = now
+        if now - self._told_at.get(what, -REMIND_S) >= REMIND_S:
+            self._told_at[what] = now
             self._view.warn(message)
