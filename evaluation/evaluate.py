@@ -1,16 +1,18 @@
-"""A model's figures on recordings that it was not trained on."""
+"""A model's figures on recordings that it was not trained on, beside those of plain detectors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from detector import Detector, Options
-from detector.windows import Floats
-from evaluation.detection import EventFigures, RowFigures, Tally, pool
-from evaluation.scoring import Cut, score_recording
-from evaluation.verdict_row import ANOMALOUS, NORMAL, VerdictRow
+from detector.manifest import Manifest
+from evaluation.contest import Contest, contest
+from evaluation.detection import EventFigures, RowFigures
+from evaluation.judged import Judged, Measure, count, rank, summarise, without_threshold
+from evaluation.persistence import AlarmAfter
+from evaluation.rivals import MODEL, Rivals
+from evaluation.scoring import Cut, Passage, prepare, score_passage
+from evaluation.verdict_row import VerdictRow
 from history.recording import Recording
 
 
@@ -18,31 +20,57 @@ from history.recording import Recording
 class FileResult:
     """One recording, its rows judged.
 
-    auc: of the score over judged, labelled rows; None without both kinds.
+    passage: the recording as the model met it. judged: by detector, the model's first, an alarm for each
+    anomalous window. persisted: the same under the rule of persistence, empty unless one was given.
     """
 
     recording: Recording
-    rows: list[VerdictRow]
-    figures: RowFigures | None
-    events: list[EventFigures]
-    auc: float | None
+    passage: Passage
+    judged: Mapping[str, Judged]
+    persisted: Mapping[str, Judged]
+
+    @property
+    def rows(self) -> list[VerdictRow]:
+        """The model's."""
+        return self.judged[MODEL].rows
+
+    @property
+    def figures(self) -> RowFigures | None:
+        return self.judged[MODEL].figures
+
+    @property
+    def events(self) -> list[EventFigures]:
+        return self.judged[MODEL].events
+
+    @property
+    def auc(self) -> float | None:
+        return self.judged[MODEL].ranks.auc
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Figures of this recording alone, as in `Evaluation.summary`."""
-        return _summary([self])
+        """The model's figures on this recording alone, as in `Evaluation.summary`."""
+        return summarise([self.judged[MODEL]])
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All recordings, judged by one model at one alarm budget."""
+    """All recordings, judged by one model at one alarm budget.
 
+    references_from: where the plain detectors and their thresholds come from, in words. notes: what a reader
+    must know of the figures beside that.
+    """
+
+    manifest: Manifest
     files: list[FileResult]
     false_alarm_rate_asked: float
     baseline_rows: int
+    stride: int
+    alarm_after: AlarmAfter | None
+    references_from: str
+    notes: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Flat figures for a manifest or a JSON file; None where the labels do not allow a figure.
+        """The model's figures, flat, for a manifest or a JSON file; None where the labels do not allow one.
 
         Rows are pooled; the AUC is the mean over files, as their levels are not comparable.
         """
@@ -50,36 +78,18 @@ class Evaluation:
             "files": len(self.files),
             "baseline_rows": self.baseline_rows,
             "false_alarm_rate_asked": self.false_alarm_rate_asked,
-            **_summary(self.files),
+            **self.summaries()[MODEL],
         }
 
+    def summaries(self, persisted: bool = False) -> dict[str, dict[str, Any]]:
+        """Figures by detector, see `judged.summarise`. persisted: under the rule of persistence."""
+        files = [result.persisted if persisted else result.judged for result in self.files]
+        names = files[0] if files else ()
+        return {name: summarise([judged[name] for judged in files]) for name in names}
 
-def _summary(files: Sequence[FileResult]) -> dict[str, Any]:
-    judged = [row for result in files for row in result.rows if row.score is not None]
-    summary: dict[str, Any] = {
-        "judged_rows": len(judged),
-        "alarm_share": _ratio(sum(row.verdict == ANOMALOUS for row in judged), len(judged)),
-    }
-    figures = [result.figures for result in files if result.figures is not None]
-    if not figures:
-        return summary
-    pooled = pool(figures)
-    events = [event for result in files for event in result.events]
-    found = [event for event in events if event.delay_rows is not None]
-    delays = [event.delay_s for event in found if event.delay_s is not None]
-    aucs = [result.auc for result in files if result.auc is not None]
-    return summary | {
-        "f1": pooled.f1,
-        "always_on_f1": pooled.always_on_f1,
-        "false_alarm_rate": pooled.false_alarm_rate,
-        "missed_alarm_rate": pooled.missed_alarm_rate,
-        "precision": pooled.precision,
-        "recall": pooled.recall,
-        "auc": float(np.mean(aucs)) if aucs else None,
-        "events": len(events),
-        "events_found": len(found),
-        "median_delay_s": float(np.median(delays)) if delays else None,
-    }
+    def contest(self) -> Contest:
+        """Whether the model beats the plain detectors in mean AUC and pooled F1."""
+        return contest(self.summaries())
 
 
 def evaluate(
@@ -88,50 +98,86 @@ def evaluate(
     baseline_rows: int = 0,
     false_alarm_rate: float | None = None,
     stride: int = 1,
+    alarm_after: AlarmAfter | None = None,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> Evaluation:
     """Judge every row of every recording by the window that ends at it: no look-ahead, no point adjustment.
 
     baseline_rows: each recording is an asset commissioned from its first rows, which are then not judged;
-    0 judges by the model's own baseline. Raises what `score_recording` raises.
+    0 judges by the model's own baseline. Raises what `prepare` raises, UnsupportedBudget, and EvaluationError
+    for references that cannot be read.
     """
-    options = Options(explain=True, false_alarm_rate=false_alarm_rate)
+    detector.score_limit(false_alarm_rate, by_asset=baseline_rows > 0)
+    rate = _budget(detector, false_alarm_rate, baseline_rows > 0)
+    rivals = Rivals.of(detector, rate)
     results = []
     for recording in recordings:
-        tally = Tally(recording.name)
-        rows: list[VerdictRow] = []
-        for part in score_recording(recording, detector, Cut(baseline_rows, stride), options):
-            tally.add(part)
-            rows += part
-        results.append(
-            FileResult(
-                recording=recording,
-                rows=rows,
-                figures=tally.figures,
-                events=tally.events,
-                auc=_auc([row for row in rows if row.score is not None]),
-            )
-        )
+        passage = prepare(recording, detector, Cut(baseline_rows, stride))
+        results.append(_file(recording, passage, detector, rivals, false_alarm_rate, stride, alarm_after))
         on_file(recording.name)
-    rate = detector.manifest.default_false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-    return Evaluation(results, rate, baseline_rows)
+    return Evaluation(
+        detector.manifest,
+        results,
+        rate,
+        baseline_rows,
+        stride,
+        alarm_after,
+        rivals.origin(baseline_rows),
+        _notes(recordings, detector.manifest, stride),
+    )
 
 
-def _auc(rows: Sequence[VerdictRow]) -> float | None:
-    labelled = [row for row in rows if row.label]
-    truth = np.array([row.label != NORMAL for row in labelled], np.bool_)
-    if truth.all() or not truth.any():
-        return None
-    return roc_auc(truth, np.array([row.score for row in labelled], np.float64))
+def _file(
+    recording: Recording,
+    passage: Passage,
+    detector: Detector,
+    rivals: Rivals,
+    false_alarm_rate: float | None,
+    stride: int,
+    alarm_after: AlarmAfter | None,
+) -> FileResult:
+    options = Options(explain=True, false_alarm_rate=false_alarm_rate)
+    rows = [row for part in score_passage(passage, detector, options) for row in part]
+    shape = detector.manifest.window
+    period = recording.period_s or shape.period_s
+    measure = Measure(None if period is None else period * stride, max(shape.steps // stride, 1))
+    judged = {MODEL: count(recording.name, rows, rank(rows, measure), measure)}
+    for name, rival in rivals.judge(passage, detector, rows).items():
+        ranks = rank(rival.rows, measure)
+        judged[name] = (
+            without_threshold(rival.rows, ranks)
+            if rival.limit is None
+            else count(recording.name, rival.rows, ranks, measure)
+        )
+    persisted = {}
+    if alarm_after is not None:
+        persisted = {
+            name: item
+            if item.figures is None
+            else count(recording.name, item.rows, item.ranks, measure, alarm_after)
+            for name, item in judged.items()
+        }
+    return FileResult(recording, passage, judged, persisted)
 
 
-def roc_auc(truth: "np.ndarray[Any, np.dtype[np.bool_]]", scores: Floats) -> float:
-    """Probability that a faulty row scores above a normal one, ties counting half (Mann and Whitney 1947)."""
-    ordered = np.sort(scores[~truth])
-    below = np.searchsorted(ordered, scores[truth], side="left")
-    upto = np.searchsorted(ordered, scores[truth], side="right")
-    return float((below + upto).mean() / (2 * len(ordered)))
+def _budget(detector: Detector, asked: float | None, by_asset: bool) -> float:
+    if asked is not None:
+        return asked
+    smallest = detector.manifest.calibration.normal_operation(by_asset).smallest_false_alarm_rate
+    return max(detector.manifest.default_false_alarm_rate, smallest)
 
 
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _notes(recordings: Sequence[Recording], manifest: Manifest, stride: int) -> tuple[str, ...]:
+    notes = []
+    without = [recording.name for recording in recordings if recording.period_s is None]
+    period = manifest.window.period_s
+    if without:
+        names = ", ".join(without[:3]) + (" and more" if len(without) > 3 else "")
+        notes.append(
+            f"No time stamps in {names}: false alarms are counted per 1,000 rows, not per hour."
+            if period is None
+            else f"No time stamps in {names}: time follows from the model's sampling period, {period:g} s."
+        )
+    if stride > 1:
+        notes.append(f"Only every {stride}. row is judged: events, delays and alarms are those of such rows.")
+    return tuple(notes)

@@ -4,9 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detector import Baseline, Detector, Options, Verdict, Window
 from detector.errors import BaselineRefused, WrongSamplingPeriod
-from detector.windows import same_period, segments, window_ends, windows_ending_at
+from detector.manifest import WindowShape
+from detector.windows import Floats, same_period, segments, window_ends, windows_ending_at
 from evaluation.errors import EvaluationError
 from evaluation.verdict_row import BASELINE, CANNOT_JUDGE, NORMAL, TOO_SHORT, VerdictRow
 from history.recording import Recording
@@ -30,32 +34,63 @@ class Cut:
     stride: int = 1
 
 
-def score_recording(
-    recording: Recording, detector: Detector, cut: Cut, options: Options
-) -> Iterator[list[VerdictRow]]:
-    """Verdicts on a recording, in chunks, in the order of its rows.
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A recording as one model meets it: its sensors in the model's order, its baseline, its windows.
 
-    Rows of the baseline come first, as `baseline`. A row with less than the model's minimum of steps
-    before it (at the beginning, or after a gap) is `cannot_judge`, never left out.
-    Raises WrongSamplingPeriod, EvaluationError.
+    ends: 0-based rows at which a window ends and that are to be judged, ascending.
     """
+
+    recording: Recording
+    baseline: Baseline | None
+    baseline_rows: int
+    runs: tuple[slice, ...]
+    ends: NDArray[np.intp]
+    shape: WindowShape
+
+    def windows(self, ends: NDArray[np.intp]) -> list[Floats]:
+        """The windows, (steps, sensors) each, that end at these rows."""
+        return windows_ending_at(self.recording.values, self.runs, ends, self.shape.steps)
+
+    def chunks(self) -> Iterator[NDArray[np.intp]]:
+        """`ends`, as many at a time as memory should hold windows of."""
+        for first in range(0, len(self.ends), CHUNK_WINDOWS):
+            yield self.ends[first : first + CHUNK_WINDOWS]
+
+
+def prepare(recording: Recording, detector: Detector, cut: Cut) -> Passage:
+    """Raises WrongSamplingPeriod, EvaluationError, HistoryError, each naming the recording."""
     shape = detector.manifest.window
     aligned = fit_to_model(recording, detector.sensors, shape.period_s)
     baseline = commission(aligned, detector, cut.baseline_rows) if cut.baseline_rows else None
-    yield [describe(aligned, row, BASELINE) for row in range(cut.baseline_rows)]
-
     runs = segments(aligned.timestamps, len(aligned.values), shape.period_s, shape.max_gap_periods)
     ends = window_ends(runs, 1, cut.stride)
-    ends = ends[ends >= cut.baseline_rows]
-    for first in range(0, len(ends), CHUNK_WINDOWS):
-        part = ends[first : first + CHUNK_WINDOWS]
-        windows = windows_ending_at(aligned.values, runs, part, shape.steps)
-        long_enough = [Window(w, baseline) for w in windows if len(w) >= shape.minimum_steps]
+    return Passage(aligned, baseline, cut.baseline_rows, tuple(runs), ends[ends >= cut.baseline_rows], shape)
+
+
+def score_recording(
+    recording: Recording, detector: Detector, cut: Cut, options: Options
+) -> Iterator[list[VerdictRow]]:
+    """Verdicts on a recording, in chunks, in the order of its rows. Raises what `prepare` raises."""
+    yield from score_passage(prepare(recording, detector, cut), detector, options)
+
+
+def score_passage(passage: Passage, detector: Detector, options: Options) -> Iterator[list[VerdictRow]]:
+    """Verdicts on a recording that is prepared for the detector, in chunks.
+
+    Rows of the baseline come first, as `baseline`. A row with less than the model's minimum of steps
+    before it (at the beginning, or after a gap) is `cannot_judge`, never left out.
+    """
+    recording, least = passage.recording, passage.shape.minimum_steps
+    yield [describe(recording, row, BASELINE) for row in range(passage.baseline_rows)]
+    for part in passage.chunks():
+        windows = passage.windows(part)
+        long_enough = [Window(w, passage.baseline) for w in windows if len(w) >= least]
         verdicts = iter(detector.judge(long_enough, options))
         yield [
-            judged(aligned, row, next(verdicts))
-            if len(window) >= shape.minimum_steps
-            else describe(aligned, row, CANNOT_JUDGE, TOO_SHORT)
+            judged(recording, row, next(verdicts))
+            if len(window) >= least
+            else describe(recording, row, CANNOT_JUDGE, TOO_SHORT)
             for row, window in zip(part.tolist(), windows, strict=True)
         ]
 
