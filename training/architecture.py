@@ -3,9 +3,11 @@
     readings, observed, center, scale --Standardise--> encoder --> code --+--> decoder --> reconstruction
     lengths ------------------------------mask------------^               +--> head -----> logits
 
-Standardisation is inside, so that training and serving cannot scale differently.
+Standardisation is inside, so that training and serving cannot scale differently. The code is the encoder's
+state after the last given step; with attention, beside it, a mean of its states over all given steps.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -15,6 +17,9 @@ ENCODER = "encoder_{}"
 DECODER = "decoder_{}"
 RECONSTRUCTION = "reconstruction"
 LOGITS = "logits"
+ATTENTION = "attention"
+# Score of a padded step: its exponential is exactly 0 beside that of any given step.
+PADDED_SCORE = -1e9
 # Beyond this many deviations a reading is as strange as it gets; it keeps squares finite in float32.
 STANDARDISED_LIMIT = 1e4
 
@@ -62,6 +67,34 @@ class StepMask(layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("offnormal")
+class Attention(layers.Layer):  # type: ignore[misc]
+    """A mean of the encoder's states, weighted by how well each fits the last one.
+
+    Inputs: states float32 (windows, steps, units), last float32 (windows, units), mask bool (windows, steps).
+    Output (windows, units). The score of a step is state · W last / √units, with W learnt; a softmax over
+    the given steps makes weights of the scores (Luong, Pham and Manning 2015, Effective Approaches to
+    Attention-based Neural Machine Translation, "general"). A padded step weighs exactly 0.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, *_: Any, **__: Any) -> None:
+        """What comes out has no steps left to mask."""
+
+    def build(self, states_shape: Any, *_: Any) -> None:
+        units = states_shape[-1]
+        self.kernel = self.add_weight(name="kernel", shape=(units, units), initializer="glorot_uniform")
+
+    def call(self, states: Any, last: Any, mask: Any) -> Any:
+        wanted = ops.expand_dims(ops.matmul(last, self.kernel), -1)
+        scores = ops.matmul(states, wanted)[..., 0] / math.sqrt(self.kernel.shape[0])
+        weights = ops.softmax(ops.where(mask, scores, PADDED_SCORE), axis=-1)
+        return ops.sum(ops.expand_dims(weights, -1) * states, axis=1)
+
+
+@keras.saving.register_keras_serializable("offnormal")
 class RepeatCode(layers.Layer):  # type: ignore[misc]
     """The code of a window at every step: (windows, units) -> (windows, steps, units)."""
 
@@ -77,6 +110,7 @@ def build_network(
     input_clip: float,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
+    attention: bool = False,
 ) -> keras.Model:
     """A Keras model: inputs as in `detector.windows.Batch`, outputs as in `detector.runtime.Outputs`.
 
@@ -93,14 +127,16 @@ def build_network(
     mask = StepMask(name="step_mask")(lengths, readings)
     signal = EncoderInput(input_clip, name="encoder_input")(standardised, observed)
     for depth, width in enumerate(units):
+        last = depth == len(units) - 1
         signal = recurrent(
             width,
-            return_sequences=depth < len(units) - 1,
+            return_sequences=attention or not last,
+            return_state=attention and last,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             name=ENCODER.format(depth),
         )(signal, mask=mask)
-    code = signal
+    code = _attended(signal, mask) if attention else signal
     signal = RepeatCode(name="repeat_code")(code, readings)
     for depth, width in enumerate(reversed(units)):
         signal = recurrent(
@@ -122,3 +158,10 @@ def build_network(
         },
         {"standardised": standardised, "reconstruction": reconstruction, "logits": logits},
     )
+
+
+def _attended(encoded: Any, mask: Any) -> Any:
+    """The code: the encoder's last state beside the attended mean of all, (windows, 2 × units)."""
+    states, last, *_ = encoded
+    context = Attention(name=ATTENTION)(states, last, mask)
+    return layers.Concatenate(name="code")([last, context])

@@ -1,63 +1,169 @@
-"""Fitting the network: the reconstruction first, then reconstruction and classes together."""
+"""Fitting the network, in stretches: it can be stopped after any step and taken up again, bit for bit."""
 
-import math
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from detector.windows import Singles
+from training.losses import classification_loss, reconstruction_loss
 from training.recipe import Recipe
 from training.sampling import TrainingBatch, WindowSampler
+from training.schedule import learning_rate, loss_weights
+
+# Steps over which the loss is averaged before weights count as the best so far: one batch says little.
+BLOCK_STEPS = 25
+_OPTIMISERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
+
+Arrays = list[NDArray[Any]]
+OnStep = Callable[[int, int, float, float], None]
 
 
 @dataclass(slots=True)
 class Curves:
-    """Losses by optimiser step: MSE of the reconstruction, cross-entropy of the classes."""
+    """Losses by optimiser step, before their weights: of the reconstruction, and of the classes."""
 
     reconstruction: list[float] = field(default_factory=list)
     classification: list[float] = field(default_factory=list)
 
 
-OnStep = Callable[[int, int, float, float], None]
+@dataclass(frozen=True, slots=True)
+class FitState:
+    """Everything that the next step depends on.
 
-
-def fit(
-    network: keras.Model, sampler: WindowSampler, recipe: Recipe, on_step: OnStep | None = None
-) -> Curves:
-    """Fit in place by Adam, its rate warmed up and decayed as a cosine, gradients clipped by global norm.
-
-    on_step: called after each step with (step, steps, reconstruction loss, classification loss).
+    step: steps that are done. variables: of the network, seeds of dropout among them; optimiser: of the
+    optimiser. sampler: state of its random numbers. best: the weights with the lowest loss so far, and
+    best_loss that loss.
     """
-    steps = recipe.reconstruction_steps + recipe.joint_steps
-    optimiser = keras.optimizers.Adam(recipe.learning_rate)
-    optimiser.build(network.trainable_variables)
-    step = tf.function(_training_step(network, optimiser, recipe), jit_compile=True)
-    curves = Curves()
-    for number in range(steps):
-        optimiser.learning_rate = _rate(number, steps, recipe.learning_rate)
-        joint = number >= recipe.reconstruction_steps
-        losses = step(*_tensors(sampler.draw(recipe.batch_size)), tf.constant(float(joint)))
-        reconstruction, classification = float(losses[0]), float(losses[1])
-        curves.reconstruction.append(reconstruction)
-        curves.classification.append(classification)
-        if on_step is not None:
-            on_step(number + 1, steps, reconstruction, classification)
-    return curves
+
+    step: int
+    variables: Arrays
+    optimiser: Arrays
+    sampler: dict[str, Any]
+    curves: Curves
+    best: Arrays
+    best_loss: float
 
 
-def _rate(step: int, steps: int, peak: float) -> float:
-    warm_up = min(50, steps // 10)
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+class Fitting:
+    """One fit, in place, in progress."""
 
+    def __init__(
+        self,
+        network: keras.Model,
+        sampler: WindowSampler,
+        recipe: Recipe,
+        class_weights: Singles | None = None,
+    ) -> None:
+        """class_weights: float32 (classes,), see training.losses; None: all windows count alike."""
+        self._network, self._sampler, self._recipe = network, sampler, recipe
+        self._optimiser = _OPTIMISERS[recipe.optimiser](recipe.learning_rate)
+        self._optimiser.build(network.trainable_variables)
+        self._step = tf.function(
+            _training_step(network, self._optimiser, recipe, class_weights), jit_compile=True
+        )
+        self._best: Arrays = network.get_weights()
+        self._best_loss = float("inf")
+        self.step = 0
+        self.curves = Curves()
 
-def _training_step(network: keras.Model, optimiser: Any, recipe: Recipe) -> Callable[..., Any]:
+    @property
+    def done(self) -> bool:
+        return self.step >= self._recipe.steps
+
     def run(
-        values: Any, observed: Any, lengths: Any, target: Any, wanted: Any, klass: Any, joint: Any
+        self,
+        until: int | None = None,
+        on_step: OnStep | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Go on to step `until`, or to the end; less far when `stop` says so, which is asked after each step.
+
+        on_step: called after each step with (step, steps, reconstruction loss, classification loss).
+        The next batch is drawn while the network learns from the one before; batches are the same, and in
+        the same order, as if they were drawn in turn.
+        """
+        last = self._recipe.steps if until is None else min(until, self._recipe.steps)
+        with ThreadPoolExecutor(1, thread_name_prefix="sampler") as drawing:
+            pending = self._draw(drawing) if self.step < last else None
+            drawn = self._sampler.state
+            try:
+                while pending is not None:
+                    batch, after = pending.result()
+                    pending = self._draw(drawing) if self.step + 1 < last else None
+                    self._learn(batch, on_step)
+                    drawn = after
+                    if stop():
+                        break
+            finally:
+                if pending is not None:
+                    pending.exception()
+                    self._sampler.state = drawn
+
+    def state(self) -> FitState:
+        """A copy of what `restore` needs to go on from here."""
+        return FitState(
+            self.step,
+            _values(self._network.variables),
+            _values(self._optimiser.variables),
+            self._sampler.state,
+            Curves(list(self.curves.reconstruction), list(self.curves.classification)),
+            self._best,
+            self._best_loss,
+        )
+
+    def restore(self, state: FitState) -> None:
+        """Go on from a state of the same recipe, data and network."""
+        _assign(self._network.variables, state.variables)
+        _assign(self._optimiser.variables, state.optimiser)
+        self._sampler.state = state.sampler
+        self._best, self._best_loss = state.best, state.best_loss
+        self.curves = Curves(list(state.curves.reconstruction), list(state.curves.classification))
+        self.step = state.step
+
+    def take_best(self) -> None:
+        """Give the network the weights with the lowest loss so far, by the weights of the last stage.
+
+        Batches are drawn afresh, so that this loss is about as good as one on windows set apart.
+        """
+        self._network.set_weights(self._best)
+
+    def _draw(self, drawing: ThreadPoolExecutor) -> "Future[tuple[TrainingBatch, dict[str, Any]]]":
+        def draw() -> tuple[TrainingBatch, dict[str, Any]]:
+            return self._sampler.draw(self._recipe.batch_size), self._sampler.state
+
+        return drawing.submit(draw)
+
+    def _learn(self, batch: TrainingBatch, on_step: OnStep | None) -> None:
+        self._optimiser.learning_rate = learning_rate(self.step, self._recipe)
+        weights = tf.constant(loss_weights(self.step, self._recipe), tf.float32)
+        reconstruction, classification = (float(loss) for loss in self._step(*_tensors(batch), weights))
+        self.curves.reconstruction.append(reconstruction)
+        self.curves.classification.append(classification)
+        self.step += 1
+        if self.step % BLOCK_STEPS == 0 or self.done:
+            self._keep_best()
+        if on_step is not None:
+            on_step(self.step, self._recipe.steps, reconstruction, classification)
+
+    def _keep_best(self) -> None:
+        of_reconstruction, of_classes = loss_weights(self._recipe.steps - 1, self._recipe)
+        loss = of_reconstruction * np.mean(self.curves.reconstruction[-BLOCK_STEPS:])
+        loss += of_classes * np.mean(self.curves.classification[-BLOCK_STEPS:])
+        if loss < self._best_loss:
+            self._best, self._best_loss = self._network.get_weights(), float(loss)
+
+
+def _training_step(
+    network: keras.Model, optimiser: Any, recipe: Recipe, class_weights: Singles | None
+) -> Callable[..., Any]:
+    def run(
+        values: Any, observed: Any, lengths: Any, target: Any, wanted: Any, klass: Any, weights: Any
     ) -> Any:
         windows, sensors = tf.shape(values)[0], values.shape[2]
         inputs = {
@@ -69,26 +175,31 @@ def _training_step(network: keras.Model, optimiser: Any, recipe: Recipe) -> Call
         }
         with tf.GradientTape() as tape:
             outputs = network(inputs, training=True)
-            weight = tf.cast(wanted, tf.float32)
-            squared = tf.square(outputs["reconstruction"] - target) * weight
-            reconstruction = tf.reduce_sum(squared) / tf.maximum(tf.reduce_sum(weight), 1.0)
-            classification = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(klass, outputs["logits"])
+            reconstruction = reconstruction_loss(
+                recipe.reconstruction_loss, outputs["reconstruction"], target, wanted
             )
-            loss = (
-                recipe.reconstruction_weight * reconstruction
-                + joint * recipe.classification_weight * classification
-            )
+            classification = classification_loss(outputs["logits"], klass, class_weights)
+            loss = weights[0] * reconstruction + weights[1] * classification
         gradients = tape.gradient(loss, network.trainable_variables)
         gradients = [
             tf.zeros_like(variable) if gradient is None else gradient
             for gradient, variable in zip(gradients, network.trainable_variables, strict=True)
         ]
-        gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)
+        if recipe.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)
         optimiser.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
         return reconstruction, classification
 
     return run
+
+
+def _values(variables: Any) -> Arrays:
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def _assign(variables: Any, values: Arrays) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _tensors(batch: TrainingBatch) -> tuple[Any, ...]:

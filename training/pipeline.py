@@ -29,9 +29,10 @@ from training.dataset import NORMAL, Experiment, Population, all_sensors, prepar
 from training.describe import describe_data, describe_sensors
 from training.errors import NotEnoughData
 from training.export import export_onnx
-from training.fit import Curves, OnStep, fit
+from training.fit import Curves, Fitting, OnStep
 from training.golden import make_golden
 from training.keras_runtime import KERAS_FILE, KerasRuntime
+from training.losses import class_weights
 from training.publish import publish, staging
 from training.recipe import Recipe
 from training.sampling import WindowSampler
@@ -101,12 +102,15 @@ def train(
         recipe.input_clip,
         recipe.dropout,
         recipe.recurrent_dropout,
+        recipe.attention,
     )
     sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
+    weights = class_weights(recipe, population.classes, sampler.class_shares)
+    fitting = Fitting(network, sampler, recipe, weights)
     # The staging folder comes first: a store that cannot be written to must say so before, not after.
     with staging(store, about.name) as folder:
         on_stage("Fitting")
-        curves = fit(network, sampler, recipe, on_step)
+        fitting.run(on_step=on_step)
         on_stage("Exporting")
         network.save(folder / KERAS_FILE)
         export_onnx(network, population.center, population.scale, folder / MODEL_FILE)
@@ -120,10 +124,10 @@ def train(
         twin.save(folder / TWIN_FILE)
         save_golden(folder / GOLDEN_FILE, make_golden(twin, manifest, KerasRuntime(folder), rng))
         on_stage("Evaluating")
-        manifest = _report(folder, manifest, parts, curves, recipe)
+        manifest = _report(folder, manifest, parts, fitting.curves, recipe)
         on_stage("Publishing")
         final = publish(store, folder, manifest)
-    return Trained(final, manifest, parts, curves)
+    return Trained(final, manifest, parts, fitting.curves)
 
 
 def _report(folder: Path, manifest: Manifest, parts: Split, curves: Curves, recipe: Recipe) -> Manifest:

@@ -1,6 +1,7 @@
 """How a model is trained: every choice in one frozen object, read from TOML."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,23 @@ from training.errors import BadRecipe
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Steps = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class LossWeights(BaseModel):
+    """Weights of the two losses from one optimiser step on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_step: Steps = Field(
+        default=0, description="First optimiser step, counted from 0, that they hold for."
+    )
+    reconstruction: Weight = Field(default=1.0, description="Weight of the reconstruction loss.")
+    classification: Weight = Field(default=0.0, description="Weight of the cross-entropy.")
+    ramp_steps: Steps = Field(
+        default=0,
+        description="Steps in which they are reached in a straight line from those before; 0 switches.",
+    )
 
 
 class Recipe(BaseModel):
@@ -45,6 +63,11 @@ class Recipe(BaseModel):
     units: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=4)] = Field(
         [32], description="Units of each encoder layer; the decoder mirrors them."
     )
+    attention: bool = Field(
+        False,
+        description="Whether the code of a window holds, beside the encoder's last state, an attended mean "
+        "of its states over all steps: for long windows.",
+    )
     dropout: Share = Field(0.0, description="Dropout on the inputs of recurrent layers.")
     recurrent_dropout: Share = Field(0.0, description="Dropout on the recurrent state.")
     input_clip: Annotated[float, Field(gt=1)] = Field(
@@ -54,13 +77,33 @@ class Recipe(BaseModel):
     batch_size: Annotated[int, Field(ge=2, le=8192)] = Field(128, description="Windows an optimiser step.")
     reconstruction_steps: Steps = Field(600, description="Optimiser steps on the reconstruction alone.")
     joint_steps: Annotated[int, Field(ge=1)] = Field(900, description="Optimiser steps on both losses.")
-    reconstruction_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Weight of the MSE.")
-    classification_weight: Annotated[float, Field(ge=0)] = Field(
-        0.5, description="Weight of the cross-entropy in the joint stage."
+    reconstruction_loss: Literal["mse", "bce"] = Field(
+        "mse",
+        description="`mse`: squared deviations; `bce`: binary cross-entropy of readings squashed into 0..1, "
+        "where wild readings weigh less.",
     )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Peak rate; decays as a cosine.")
-    clip_norm: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Gradients are cut to this global norm."
+    reconstruction_weight: Weight = Field(1.0, description="Weight of the reconstruction loss.")
+    classification_weight: Weight = Field(0.5, description="Weight of the cross-entropy in the joint stage.")
+    loss_weights: list[LossWeights] = Field(
+        [],
+        description="Tables of `from_step`, `reconstruction`, `classification` and `ramp_steps`, in place of "
+        "the two stages and the two weights above.",
+    )
+    class_weights: Literal["none", "balanced"] | dict[str, Weight] = Field(
+        "none",
+        description="How classes count in the cross-entropy. `none`: windows alike; `balanced`: classes "
+        "alike, however many windows of a batch are theirs; or a table of weights by class, else 1.",
+    )
+    optimiser: Literal["adam", "rmsprop"] = Field("adam", description="Optimiser.")
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        2e-3, description="Peak rate, reached after a short warm-up."
+    )
+    decay: Literal["cosine", "exponential", "none"] = Field(
+        "cosine",
+        description="How the rate falls from its peak: `cosine` to 0, `exponential` to a hundredth, `none`.",
+    )
+    clip_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1.0, description="Gradients are cut to this global norm; 0 leaves them as they are."
     )
     seed: int = Field(0, description="Seeds weights, sampling, injection and splits.")
     # What a batch is made of.
@@ -94,7 +137,47 @@ class Recipe(BaseModel):
     def _consistent(self) -> "Recipe":
         if self.minimum_steps is not None and self.minimum_steps > self.window_steps:
             raise ValueError("minimum_steps exceeds window_steps")
+        if self.loss_weights:
+            self._check_loss_weights()
         return self
+
+    def _check_loss_weights(self) -> None:
+        for name in ("reconstruction_weight", "classification_weight"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"loss_weights replaces {name}: give one of the two")
+        first = [stage.from_step for stage in self.loss_weights]
+        if first[0] != 0 or first != sorted(set(first)):
+            raise ValueError(f"loss_weights: from_step should begin at 0 and rise, found {first}")
+        if first[-1] >= self.steps:
+            raise ValueError(
+                f"loss_weights: from_step {first[-1]} is never reached in {self.steps} optimiser steps"
+            )
+        if self.loss_weights[0].ramp_steps:
+            raise ValueError("loss_weights: there is nothing to ramp from at step 0")
+        for stage, later in pairwise(self.loss_weights):
+            if stage.from_step + stage.ramp_steps > later.from_step:
+                raise ValueError(f"loss_weights: a ramp is not at its end by step {later.from_step}")
+        for stage in self.loss_weights:
+            if stage.reconstruction == stage.classification == 0:
+                raise ValueError(f"loss_weights: nothing is learnt from step {stage.from_step} on")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.reconstruction_steps + self.joint_steps
+
+    @property
+    def loss_stages(self) -> list[LossWeights]:
+        """What the weights of the losses are, from which step on: `loss_weights`, or the two stages."""
+        if self.loss_weights:
+            return self.loss_weights
+        joint = LossWeights(
+            from_step=self.reconstruction_steps,
+            reconstruction=self.reconstruction_weight,
+            classification=self.classification_weight,
+        )
+        alone = LossWeights(reconstruction=self.reconstruction_weight)
+        return [alone, joint] if self.reconstruction_steps else [joint]
 
     @property
     def least_steps(self) -> int:

@@ -1,12 +1,13 @@
 """Batches for fitting: windows of normal operation, windows with recorded and with injected faults."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.windows import Bools, Ints, Singles, window_ends
+from detector.windows import Bools, Floats, Ints, Singles, window_ends
 from history.faults import FAULTS
 from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
@@ -51,6 +52,7 @@ class WindowSampler:
         self._normal = normal
         self._faulty = {klass: ends for klass, ends in faulty.items() if len(ends)}
         self._injected_class = classes - 1
+        self._classes = classes
         self.injected_share = recipe.injected_share or (0.3 if self._faulty else 0.5)
         self.recorded_share = recipe.recorded_share if self._faulty else 0.0
 
@@ -61,6 +63,25 @@ class WindowSampler:
     @property
     def recorded_windows(self) -> int:
         return sum(map(len, self._faulty.values()))
+
+    @property
+    def class_shares(self) -> Floats:
+        """Expected share of each class in a batch, (classes,)."""
+        shares = np.zeros(self._classes)
+        shares[NORMAL] = 1.0 - self.injected_share - self.recorded_share
+        shares[self._injected_class] += self.injected_share
+        for klass in self._faulty:
+            shares[klass] += self.recorded_share / len(self._faulty)
+        return shares
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Of the random numbers, as JSON can hold it: whoever sets it draws the same batches again."""
+        return dict(self._rng.bit_generator.state)
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self._rng.bit_generator.state = dict(state)
 
     def draw(self, windows: int) -> TrainingBatch:
         """One batch: recorded faults first, then injected ones, then normal windows."""

@@ -13,19 +13,38 @@ from training.export import export_onnx
 from training.keras_runtime import KERAS_FILE, KerasRuntime
 
 STEPS, SENSORS, CLASSES = 15, 4, 3
+TOLERANCE = 1e-5
 CENTER = np.array([1e6, -3.0, 0.0, 250.0])
 SCALE = np.array([0.5, 2.0, 1e-3, 40.0])
 
 
 @pytest.fixture(
     scope="module",
-    params=[("lstm", [9]), ("gru", [9]), ("lstm", [8, 5]), ("gru", [7, 6, 5])],
-    ids=["lstm", "gru", "stacked-lstm", "stacked-gru"],
+    params=[
+        ("lstm", [9], False),
+        ("gru", [9], False),
+        ("lstm", [8, 5], False),
+        ("gru", [7, 6, 5], False),
+        ("lstm", [9], True),
+        ("gru", [9], True),
+        ("lstm", [8, 5], True),
+    ],
+    ids=[
+        "lstm",
+        "gru",
+        "stacked-lstm",
+        "stacked-gru",
+        "attentive-lstm",
+        "attentive-gru",
+        "attentive-stacked-lstm",
+    ],
 )
 def folder(request, tmp_path_factory):
-    cell, units = request.param
+    cell, units, attention = request.param
     keras.utils.set_random_seed(1)
-    network = build_network(SENSORS, CLASSES, cell, units, input_clip=5.0, dropout=0.2, recurrent_dropout=0.1)
+    network = build_network(
+        SENSORS, CLASSES, cell, units, 5.0, dropout=0.2, recurrent_dropout=0.1, attention=attention
+    )
     rng = np.random.default_rng(2)
     network.set_weights([rng.normal(0, 0.4, w.shape).astype(w.dtype) for w in network.get_weights()])
     folder = tmp_path_factory.mktemp("network")
@@ -60,12 +79,12 @@ def worst_difference(one: Outputs, other: Outputs, batch: Batch) -> float:
 @pytest.mark.parametrize("windows", [1, 2, 31, 300])
 def test_onnx_agrees_with_keras_for_batches_of(windows, runtimes):
     batch = random_batch(windows, seed=windows)
-    assert worst_difference(*(runtime.run(batch) for runtime in runtimes), batch) < 1e-4
+    assert worst_difference(*(runtime.run(batch) for runtime in runtimes), batch) < TOLERANCE
 
 
 def test_onnx_agrees_with_keras_for_all_lengths(runtimes):
     batch = random_batch(STEPS, seed=0, lengths=np.arange(1, STEPS + 1))
-    assert worst_difference(*(runtime.run(batch) for runtime in runtimes), batch) < 1e-4
+    assert worst_difference(*(runtime.run(batch) for runtime in runtimes), batch) < TOLERANCE
 
 
 def test_each_window_may_have_a_baseline_of_its_own(runtimes):
@@ -74,7 +93,7 @@ def test_each_window_may_have_a_baseline_of_its_own(runtimes):
     own = Batch(
         batch.readings, batch.observed, batch.lengths, batch.center + SCALE * factor, batch.scale * factor
     )
-    assert worst_difference(*(runtime.run(own) for runtime in runtimes), own) < 1e-4
+    assert worst_difference(*(runtime.run(own) for runtime in runtimes), own) < TOLERANCE
     together = runtimes[1].run(own)
     for window in range(5):
         part = slice(window, window + 1)
@@ -87,6 +106,20 @@ def test_standardisation_keeps_the_digits_of_large_readings(runtimes):
     batch = stack([np.tile(reading, (STEPS, 1))], CENTER, SCALE)
     for runtime in runtimes:
         assert np.abs(runtime.run(batch).standardised - 0.25).max() < 1e-6
+
+
+def test_readings_behind_the_given_steps_change_nothing(runtimes):
+    batch = random_batch(40, seed=5)
+    padded = np.arange(STEPS)[None, :] >= batch.lengths[:, None]
+    assert padded.any()
+    readings, observed = batch.readings.copy(), batch.observed.copy()
+    readings[padded] = CENTER + 3 * SCALE
+    observed[padded] = True
+    other = Batch(readings, observed, batch.lengths, batch.center, batch.scale)
+    for runtime in runtimes:
+        one, two = runtime.run(batch), runtime.run(other)
+        assert np.array_equal(one.logits, two.logits)
+        assert np.array_equal(one.reconstruction, two.reconstruction)
 
 
 def test_the_graph_has_native_recurrent_nodes_and_no_loop(folder):
