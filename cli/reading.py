@@ -44,6 +44,31 @@ def _time_format(text: str | None) -> str | None:
     return text
 
 
+def _parts(text: str | None) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text is not None else []
+
+
+def _pair(part: str) -> tuple[str, str]:
+    value, _, name = part.partition("=")
+    return value.strip(), name.strip()
+
+
+def _columns(text: str | None) -> str | None:
+    parts = _parts(text)
+    if "" in parts or len(set(parts)) < len(parts):
+        raise typer.BadParameter(f"{text!r}: expected different columns with commas between them")
+    return text
+
+
+def _names(text: str | None) -> str | None:
+    parts = _parts(text)
+    if any("=" not in part or part.startswith("=") for part in parts):
+        raise typer.BadParameter(f"{text!r}: expected VALUE=CLASS, with commas between several")
+    if len({_pair(part)[0] for part in parts}) < len(parts):
+        raise typer.BadParameter(f"{text!r}: names one value twice")
+    return text
+
+
 DelimiterOption = Annotated[
     str | None,
     typer.Option(
@@ -77,6 +102,25 @@ LabelColumnOption = Annotated[
     str | None,
     typer.Option(
         "--label-column", rich_help_panel=PANEL, help="Column of labels (0/1 or classes), or 'none'."
+    ),
+]
+LabelColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-columns",
+        callback=_columns,
+        rich_help_panel=PANEL,
+        help="Columns of 0 and 1, one for each class: 'leak,cavitation'. In place of --label-column.",
+    ),
+]
+LabelNamesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-names",
+        callback=_names,
+        rich_help_panel=PANEL,
+        help="Classes by what stands in the label column: '0=normal,1=leak,2='; rows of an empty one are not "
+        "used.",
     ),
 ]
 SensorsOption = Annotated[
@@ -113,6 +157,8 @@ def read_options(
     time_column: TimeColumnOption = None,
     time_format: TimeFormatOption = None,
     label_column: LabelColumnOption = None,
+    label_columns: LabelColumnsOption = None,
+    label_names: LabelNamesOption = None,
     sensor: SensorsOption = None,
     ignore: IgnoreOption = None,
     encoding: EncodingOption = None,
@@ -120,6 +166,8 @@ def read_options(
     """The reading options of the command line as the library takes them."""
     from history.options import ReadOptions
 
+    if label_column is not None and label_columns is not None:
+        raise typer.BadParameter("give it or --label-column, not both", param_hint="--label-columns")
     return ReadOptions(
         delimiter=delimiter,
         decimal=None if decimal is None else "." if decimal is Decimal.POINT else ",",
@@ -127,6 +175,8 @@ def read_options(
         time_column="" if time_column == NONE else time_column,
         time_format=time_format,
         label_column="" if label_column == NONE else label_column,
+        label_columns=tuple(_parts(label_columns)),
+        label_names=dict(_pair(part) for part in _parts(label_names)),
         sensors=tuple(sensor) if sensor else None,
         ignore=tuple(ignore or ()),
         encoding=encoding,

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ ANOMALOUS_WORDS = frozenset(
 )
 # A column with more different labels than this holds readings.
 MOST_CLASSES = 200
+_EMPTY = -1
 
 _START = ("start", "begin", "from", "start_time", "started", "start_timestamp", "onset")
 _END = ("end", "stop", "to", "end_time", "ended", "end_timestamp", "until")
@@ -48,13 +49,16 @@ class Event:
     place: str = "event"
 
 
-def labels_from_column(column: str, cells: Sequence[str] | Texts, place: str) -> Texts:
+def labels_from_column(
+    column: str, cells: Sequence[str] | Texts, place: str, names: Mapping[str, str] | None = None
+) -> Texts:
     """Labels as they appear in a file: str (rows,).
 
     0, false, normal and the like become `normal`; 1, true, anomalous and the like `anomalous`; an empty cell
     stays unlabelled; any other word is the name of a class. Other numbers become `<column> <number>`, e.g.
     `fault 7`; so does 1 in a column whose name speaks of classes (`fault`, `class`), where it is the first of
     many. That rule looks at the name alone, so that all files of a folder agree.
+    names: of classes, by what stands in the cell; they win, and an empty one leaves its rows unlabelled.
     Raises BadLabels when the column holds too many different values for labels.
     """
     found, inverse = np.unique(np.asarray(cells, np.str_), return_inverse=True)
@@ -64,8 +68,66 @@ def labels_from_column(column: str, cells: Sequence[str] | Texts, place: str) ->
             "name another with --label-column, or 'none'",
             place=place,
         )
-    named = np.array([_label(column, cell) for cell in found.tolist()], np.str_)
+    given = {_key(cell): name.strip() for cell, name in (names or {}).items()}
+    named = np.array([_named(column, cell, given) for cell in found.tolist()], np.str_)
     return named[inverse]
+
+
+def labels_from_columns(
+    columns: Mapping[str, Sequence[str] | Texts], place: str, names: Mapping[str, str] | None = None
+) -> Texts:
+    """Labels from one column of 0 and 1 for each class (one-hot): str (rows,).
+
+    A row belongs to the class of the column in which it has a 1, and is normal where it has none. With a
+    column for normal operation too, a row without any is unlabelled; so is one with empty cells and no 1.
+    names: of classes by column; a column lends its own name otherwise.
+    Raises BadLabels for a cell that is neither, and for a row of two classes, naming column and row.
+    """
+    given = {column: (names or {}).get(column, column).strip() for column in columns}
+    classes = [NORMAL if name.lower() in NORMAL_WORDS else name for name in given.values()]
+    flags = np.column_stack([_flags(column, cells, place) for column, cells in columns.items()])
+    twice = np.flatnonzero((flags == 1).sum(axis=1) > 1)
+    if len(twice):
+        first, second = (list(columns)[index] for index in np.flatnonzero(flags[twice[0]] == 1)[:2])
+        raise BadLabels(
+            f"row {twice[0] + 1} belongs to {first!r} and to {second!r}, expected one class a row",
+            place=place,
+        )
+    none = UNLABELLED if NORMAL in classes else NORMAL
+    otherwise = np.where((flags == _EMPTY).any(axis=1), UNLABELLED, none)
+    return np.where((flags == 1).any(axis=1), np.array(classes, np.str_)[flags.argmax(axis=1)], otherwise)
+
+
+def _flags(column: str, cells: Sequence[str] | Texts, place: str) -> NDArray[np.int8]:
+    """0, 1, or _EMPTY, (rows,)."""
+    found, inverse = np.unique(np.asarray(cells, np.str_), return_inverse=True)
+    flags = {NORMAL: 0, ANOMALOUS: 1, UNLABELLED: _EMPTY}
+    read = [flags.get(_label("", cell)) for cell in found.tolist()]
+    if None in read:
+        bad = read.index(None)
+        row = int(np.argmax(inverse == bad)) + 1
+        raise BadLabels(
+            f"column {column!r}, row {row}: {str(found[bad])[:40]!r} is neither 0 nor 1; "
+            "each of --label-columns says of one class whether a row belongs to it",
+            place=place,
+        )
+    return np.array(read, np.int8)[inverse]
+
+
+def _key(cell: str) -> str:
+    """A cell as it is compared with the names that were given: 1.0 is 1."""
+    text = cell.strip()
+    try:
+        return f"{float(text.replace(',', '.')):g}"
+    except ValueError:
+        return text.lower()
+
+
+def _named(column: str, cell: str, names: Mapping[str, str]) -> str:
+    name = names.get(_key(cell))
+    if name is None:
+        return _label(column, cell)
+    return NORMAL if name.lower() in NORMAL_WORDS else name
 
 
 def _label(column: str, cell: str) -> str:

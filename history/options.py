@@ -1,6 +1,7 @@
 """How a plant file is to be read, where it is not to be found out from the file itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,8 +9,10 @@ class ReadOptions:
     """How a file is to be read; None means: find out.
 
     delimiter: one character. decimal: `.` or `,`. header: whether there is one. time_column, label_column:
-    by name; an empty name means: none. time_format: of stamps.NAMED_FORMATS, or a strptime
-    pattern. sensors: the columns to keep, in this order. ignore: columns to skip. encoding: a Python codec.
+    by name; an empty name means: none. label_columns: one column of 0 and 1 for each class, in place of
+    label_column. label_names: names of classes by what stands in the label column. time_format: of
+    stamps.NAMED_FORMATS, or a strptime pattern. sensors: the columns to keep, in this order. ignore: columns
+    to skip. encoding: a Python codec.
     """
 
     delimiter: str | None = None
@@ -18,6 +21,8 @@ class ReadOptions:
     time_column: str | None = None
     time_format: str | None = None
     label_column: str | None = None
+    label_columns: tuple[str, ...] = ()
+    label_names: Mapping[str, str] = field(default_factory=dict)
     sensors: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     encoding: str | None = None

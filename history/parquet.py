@@ -44,7 +44,7 @@ def read_parquet(path: Path, options: ReadOptions, name: str) -> Recording:
         raise NoNumbers("has no columns", place=name)
     if frame.height == 0:
         raise TooFewRows("has no data rows", place=name)
-    return recording_from_table(_table(frame, options, name), options.sensors, name)
+    return recording_from_table(_table(frame, options, name), options, name)
 
 
 def _table(frame: "polars.DataFrame", options: ReadOptions, name: str) -> Table:
@@ -56,6 +56,7 @@ def _table(frame: "polars.DataFrame", options: ReadOptions, name: str) -> Table:
         name,
         time_column=options.time_column,
         label_column=options.label_column,
+        label_columns=options.label_columns,
         sensors=options.sensors,
         ignore=options.ignore,
         time_format=options.time_format,
@@ -74,10 +75,10 @@ def _table(frame: "polars.DataFrame", options: ReadOptions, name: str) -> Table:
         columns=tuple(columns),
         timestamps=timestamps,
         time_name=" and ".join(repr(names[index]) for index in roles.time),
-        label_name=None if roles.label is None else names[roles.label],
-        label_cells=None
-        if roles.label is None
-        else np.array([_text(cell) for cell in frame[names[roles.label]].to_list()], np.str_),
+        label_cells={
+            names[index]: np.array([_text(cell) for cell in frame[names[index]].to_list()], np.str_)
+            for index in roles.labels
+        },
         left_out=left_out,
         notes=tuple(notes),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from history.dialect import HEAD_BYTES, NO_DELIMITER, Dialect, find_dialect, find_encoding
 from history.errors import NoSuchFile, RaggedRows, UnreadableFile
@@ -121,7 +122,7 @@ def _read_encoded(
         header=options.header,
     )
     with open_bytes() as file:
-        return recording_from_table(_read_table(file, dialect, options, name), options.sensors, name)
+        return recording_from_table(_read_table(file, dialect, options, name), options, name)
 
 
 def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: str) -> Table:
@@ -132,6 +133,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         name,
         time_column=options.time_column,
         label_column=options.label_column,
+        label_columns=options.label_columns,
         sensors=options.sensors,
         ignore=options.ignore,
         time_format=options.time_format,
@@ -143,7 +145,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         else None
     )
     numbers = {index: NumberColumn(dialect.decimal) for index in roles.sensors}
-    labels: list[np.ndarray[tuple[int], np.dtype[np.str_]]] = []
+    labels: dict[int, list[NDArray[np.str_]]] = {index: [] for index in roles.labels}
     notes = list(dialect.notes)
     rows = 0
     for chunk in _chunks(file, dialect, name, notes):
@@ -156,8 +158,8 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         elif stamps is not None:
             date, clock = (columns[index] for index in roles.time)
             stamps.add([f"{day.strip()} {of_day.strip()}" for day, of_day in zip(date, clock, strict=True)])
-        if roles.label is not None:
-            labels.append(np.array(columns[roles.label], np.str_))
+        for index, cells in labels.items():
+            cells.append(np.array(columns[index], np.str_))
     if stamps is None:
         timestamps = None
     else:
@@ -171,8 +173,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         ),
         timestamps=timestamps,
         time_name=time_name,
-        label_name=None if roles.label is None else dialect.names[roles.label],
-        label_cells=np.concatenate(labels) if labels else None,
+        label_cells={dialect.names[index]: np.concatenate(cells) for index, cells in labels.items() if cells},
         left_out={dialect.names[index]: reason for index, reason in roles.left_out.items()},
         notes=tuple(notes),
     )

@@ -45,10 +45,11 @@ NO_COLUMN = ""
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Indices of columns. time: none, one, or a date and a time of day. left_out: with the reason."""
+    """Indices of columns. time: none, one, or a date and a time of day. labels: none, one, or one for
+    each class. left_out: with the reason."""
 
     time: tuple[int, ...]
-    label: int | None
+    labels: tuple[int, ...]
     sensors: tuple[int, ...]
     left_out: dict[int, str]
 
@@ -70,6 +71,7 @@ def find_roles(
     *,
     time_column: str | None = None,
     label_column: str | None = None,
+    label_columns: Sequence[str] = (),
     sensors: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     time_format: str | None = None,
@@ -83,19 +85,22 @@ def find_roles(
     asked = set(sensors or ())
     left_out = {_find(index, name, "--ignore", place): "ignored as asked" for name in ignore if name in index}
     free = [position for position, name in enumerate(names) if position not in left_out and name not in asked]
-    label = _label(names, free, index, label_column, place)
-    time = _time(names, [p for p in free if p != label], sample, index, time_column, time_format, place)
+    if label_columns:
+        labels = tuple(_find(index, name, "--label-columns", place) for name in label_columns)
+    else:
+        labels = _label(names, free, index, label_column, place)
+    time = _time(names, [p for p in free if p not in labels], sample, index, time_column, time_format, place)
     for position in free:
         name = plain(names[position])
-        if position == label or position in time:
+        if position in labels or position in time:
             continue
         if name in COMPANION_NAMES or name in LABEL_NAMES:
             left_out[position] = "looks like a label"
         elif sensors is not None:
             left_out[position] = "not among the sensors asked for"
-    taken = {*time, *left_out} | ({label} if label is not None else set())
+    taken = {*time, *left_out, *labels}
     kept = tuple(position for position in range(len(names)) if position not in taken)
-    return Roles(time, label, kept, left_out)
+    return Roles(time, labels, kept, left_out)
 
 
 def _find(index: dict[str, int], name: str, option: str, place: str) -> int:
@@ -111,11 +116,11 @@ def _find(index: dict[str, int], name: str, option: str, place: str) -> int:
 
 def _label(
     names: Sequence[str], free: Sequence[int], index: dict[str, int], option: str | None, place: str
-) -> int | None:
+) -> tuple[int, ...]:
     if option is not None:
-        return None if option == NO_COLUMN else _find(index, option, "--label-column", place)
+        return () if option == NO_COLUMN else (_find(index, option, "--label-column", place),)
     by_name = {plain(names[position]): position for position in reversed(free)}
-    return next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
+    return tuple(by_name[name] for name in LABEL_NAMES if name in by_name)[:1]
 
 
 def _time(

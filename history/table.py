@@ -1,13 +1,14 @@
 """From the columns of a file to a recording: what is a sensor, in which order, how good."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from history.errors import LongFormat, NoNumbers, NoSuchSensors, TooFewRows
-from history.labels import labels_from_column
+from history.labels import labels_from_column, labels_from_columns
+from history.options import ReadOptions
 from history.quality import measure_quality
 from history.recording import Recording
 from history.roles import COUNTER_NAMES, LEAST_COUNTED, TAG_NAMES, plain
@@ -39,7 +40,7 @@ class Column:
 class Table:
     """What a file held, before anything is decided on it.
 
-    timestamps: (rows,), NaN where unreadable, or None. label_cells: str (rows,) as written, or None.
+    timestamps: (rows,), NaN where unreadable, or None. label_cells: by column, str (rows,) as written.
     left_out: columns that are no sensors, with the reason.
     """
 
@@ -47,14 +48,13 @@ class Table:
     columns: tuple[Column, ...]
     timestamps: Floats | None
     time_name: str
-    label_name: str | None
-    label_cells: NDArray[np.str_] | None
+    label_cells: Mapping[str, NDArray[np.str_]]
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def recording_from_table(table: Table, wanted: Sequence[str] | None, name: str) -> Recording:
-    """wanted: the sensors asked for, in order, or None for all.
+def recording_from_table(table: Table, options: ReadOptions, name: str) -> Recording:
+    """options: of these, the ones on sensors and labels apply here.
 
     Raises TooFewRows, NoNumbers, NoSuchSensors, BadLabels, LongFormat.
     """
@@ -68,11 +68,14 @@ def recording_from_table(table: Table, wanted: Sequence[str] | None, name: str) 
     else:
         notes.append(f"time is taken from {table.time_name}")
     labels = None
-    if table.label_cells is not None and table.label_name is not None:
-        labels = labels_from_column(table.label_name, table.label_cells, name)
-        notes.append(f"labels are taken from {table.label_name!r}")
+    if table.label_cells:
+        if options.label_columns:
+            labels = labels_from_columns(table.label_cells, name, options.label_names)
+        else:
+            labels = labels_from_column(*next(iter(table.label_cells.items())), name, options.label_names)
+        notes.append(f"labels are taken from {', '.join(map(repr, table.label_cells))}")
     notes += [f"left out {column!r}: {reason}" for column, reason in table.left_out.items()]
-    kept = _sensors(table, wanted, name, notes)
+    kept = _sensors(table, options.sensors, name, notes)
     order, duplicates = _order(table.timestamps, table.rows, notes)
     _refuse_long_format(table, duplicates, name)
     if len(order) < 2:

@@ -62,6 +62,74 @@ def test_classes_are_named_alike_in_every_file(column: str, cells: list[str], la
     assert recording.labels.tolist() == labels
 
 
+@pytest.mark.parametrize(
+    ("column", "cells", "names", "labels"),
+    [
+        ("class", ["0", "3", "1.0"], {"1": "leak"}, ["normal", "class 3", "leak"]),
+        ("class", ["0", "1", "2"], {"0": "cavitation", "2": "Normal"}, ["cavitation", "class 1", "normal"]),
+        ("state", ["RUN", "trip", "idle"], {"run": "normal", "idle": ""}, ["normal", "trip", ""]),
+    ],
+    ids=["one named", "zero is a fault", "words and rows left out"],
+)
+def test_classes_may_be_given_names(
+    column: str, cells: list[str], names: dict[str, str], labels: list[str]
+) -> None:
+    rows = "\n".join(f"{1.5 + i % 3},{cell}" for i, cell in enumerate(cells))
+    options = ReadOptions(label_column=column, label_names=names)
+    recording = read_bytes(f"a,{column}\n{rows}\n".encode(), options)
+
+    assert recording.labels is not None
+    assert recording.labels.tolist() == labels
+
+
+def one_hot(header: str, rows: list[str], *columns: str, **names: str) -> Recording:
+    content = f"a,{header}\n" + "".join(f"{1.5 + i % 3},{row}\n" for i, row in enumerate(rows))
+    return read_bytes(content.encode(), ReadOptions(label_columns=columns, label_names=names), "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "names", "labels"),
+    [
+        ("leak,cavitation", ["0,0", "1,0", "0,1"], {}, ["normal", "leak", "cavitation"]),
+        ("leak,cavitation", ["0.0,False", "yes,no", ",1.0"], {}, ["normal", "leak", "cavitation"]),
+        ("leak,cavitation", ["0,0", ",0", "0,1"], {}, ["normal", "", "cavitation"]),
+        ("Normal,leak", ["1,0", "0,1", "0,0"], {}, ["normal", "leak", ""]),
+        ("c0,c1", ["1,0", "0,1", "0,0"], {"c0": "normal", "c1": "leak"}, ["normal", "leak", ""]),
+    ],
+    ids=["two classes", "words and empty cells", "empty without a 1", "normal is a class", "named"],
+)
+def test_one_column_for_each_class(
+    header: str, rows: list[str], names: dict[str, str], labels: list[str]
+) -> None:
+    recording = one_hot(header, rows, *header.split(","), **names)
+
+    assert recording.sensors == ("a",)
+    assert recording.labels is not None
+    assert recording.labels.tolist() == labels
+    assert any("labels are taken from" in note for note in recording.quality.notes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        (
+            ["0,0", "1,1"],
+            ("leak", "wear"),
+            "x.csv: row 2 belongs to 'leak' and to 'wear', expected one class",
+        ),
+        (["0,0", "0,0.5"], ("leak", "wear"), "x.csv: column 'wear', row 2: '0.5' is neither 0 nor 1"),
+        (["0,0", "0,1"], ("leak", "tear"), "x.csv: has no column 'tear', named by --label-columns"),
+    ],
+    ids=["two classes in a row", "no flag", "no such column"],
+)
+def test_columns_that_are_no_classes_are_refused_by_row(
+    rows: list[str], columns: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(HistoryError) as caught:
+        one_hot("leak,wear", rows, *columns)
+    assert message in str(caught.value)
+
+
 def test_best_known_label_column_is_taken_and_the_others_do_not_become_sensors() -> None:
     content = b"a,fault,anomaly,changepoint\n1.5,0,0,0\n2.5,3,1,1\n1.0,3,1,0\n"
     recording = read_bytes(content)
