@@ -22,6 +22,7 @@ from service.assets import Assets
 from service.body import BodyBudget
 from service.errors import ServiceError, WrongContent
 from service.keys import Keyring
+from service.ledger import Ledger
 from service.metrics import Metrics
 from service.models import Models
 from service.problems import from_http, kind_of, response_to
@@ -35,25 +36,28 @@ Loaded = Callable[[Resources], Awaitable[None]]
 
 
 def create_app(
-    settings: Settings, open_runtime: OpenRuntime = OnnxRuntime, on_loaded: Loaded | None = None
+    settings: Settings,
+    open_runtime: OpenRuntime = OnnxRuntime,
+    on_loaded: Loaded | None = None,
+    ledger: Ledger | None = None,
 ) -> FastAPI:
     """The service. Models are loaded in the background once it starts: until then it answers 503.
 
     on_loaded: called on the event loop when loading has come to its end.
+    ledger: where several workers of one service count together.
     Raises KeysUnreadable. Starting it raises StateUnavailable.
     """
     keyring = Keyring() if settings.keys_file is None else Keyring.read(settings.keys_file)
-    metrics = Metrics(release(), settings.metric_assets)
-    metrics.queue_limit.set(settings.queue_windows)
-    metrics.body_bytes_limit.set(settings.max_bodies_mb * MEGABYTE)
+    metrics = Metrics(release(), settings.metric_assets, ledger)
+    metrics.queue_limit[0] = settings.queue_windows
+    metrics.body_bytes_limit[0] = settings.max_bodies_mb * MEGABYTE
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         models = Models(settings, open_runtime, metrics)
         state = SqliteState(settings.state, settings.max_assets)
         assets = Assets(state, models, open_runtime, settings.runtime_threads, metrics)
-        bodies = BodyBudget(int(settings.max_bodies_mb * MEGABYTE))
-        metrics.body_bytes.set_function(lambda: bodies.used_bytes)
+        bodies = BodyBudget(int(settings.max_bodies_mb * MEGABYTE), metrics.body_bytes)
         resources = Resources(
             settings=settings,
             models=models,
@@ -104,7 +108,6 @@ def release() -> str:
 
 async def _load(resources: Resources, on_loaded: Loaded | None) -> None:
     try:
-        await asyncio.to_thread(resources.assets.count)
         await asyncio.to_thread(resources.models.load, resources.assets.adopt)
         if on_loaded is not None:
             await on_loaded(resources)

@@ -8,7 +8,7 @@ import numpy as np
 from detector import Baseline, Verdict
 from detector.verdict import Ruling
 from detector.windows import Floats
-from service.exposition import Labels
+from service.ledger import Labels
 from service.metrics import Metrics
 
 RULINGS = tuple(Ruling)
@@ -38,7 +38,7 @@ class AssetMetrics:
 
 
 class NewestWindow:
-    """Gauges of the newest window of an asset."""
+    """Gauges of the newest window of an asset, whichever worker judged it. Written to under the lock."""
 
     def __init__(self, metrics: Metrics, model: Mapping[str, str], asset: str | None) -> None:
         self._metrics = metrics

@@ -12,7 +12,7 @@ from detector import Baseline, Detector
 from detector.errors import BaselineRefused
 from detector.runtime import OpenRuntime
 from detector.windows import Floats
-from service.errors import BaselineNotFound, DeadlinePassed, QueueFull
+from service.errors import BaselineNotFound, DeadlinePassed, QueueFull, StateUnavailable
 from service.metrics import Metrics
 from service.models import LoadedModel, Models, second_detector
 from service.state import Commissioned, Commissioning, SqliteState, StoredBaseline
@@ -43,6 +43,7 @@ class Assets:
         self._under_way = 0
         self._known: dict[str, dict[str, StoredBaseline]] = {}
         self._known_at = -1
+        self._counted_at = -1
 
     async def baselines(self, model: LoadedModel) -> Mapping[str, StoredBaseline]:
         """Every asset's baseline for a model, by asset. Raises StateUnavailable."""
@@ -75,7 +76,6 @@ class Assets:
         loop = asyncio.get_running_loop()
         if not await loop.run_in_executor(self._reader, self._state.delete, asset, model):
             raise BaselineNotFound(f"asset {asset!r} has no baseline for model {model!r}", place="asset")
-        await loop.run_in_executor(self._reader, self.count)
 
     async def commission(
         self, asset: str, model: LoadedModel, values: Floats, timestamps: Floats | None, deadline: float
@@ -104,9 +104,16 @@ class Assets:
         """Set up a version, before it answers, for every asset that was commissioned without it. Blocks."""
         self._worker.submit(self._adopt, model).result()
 
-    def count(self) -> None:
-        """Tell the metrics how many assets there are. Blocks."""
-        self._metrics.baselines.set(len(self._state.commissioned()))
+    async def count(self) -> None:
+        """Tell the metrics how many assets there are, whichever worker commissioned them."""
+        loop = asyncio.get_running_loop()
+        try:
+            counter = self._state.change_counter()
+            if counter != self._counted_at:
+                self._metrics.baselines[0] = await loop.run_in_executor(self._reader, self._state.count)
+                self._counted_at = counter
+        except StateUnavailable:
+            _log.warning("assets could not be counted")
 
     def close(self) -> None:
         """Finish what is under way, then let go of the state. Blocks."""
@@ -142,7 +149,6 @@ class Assets:
                 baselines[version.ref.sha256, version.ref.version] = baseline
             check_deadline()
         created = self._state.save(given, baselines)
-        self.count()
         return StoredBaseline(baselines[model.ref.sha256, model.ref.version], given.created), created
 
     def _adopt(self, model: LoadedModel) -> None:

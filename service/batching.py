@@ -26,11 +26,15 @@ _log = logging.getLogger(__name__)
 
 
 class BatchObserver(Protocol):
-    """Is told of every batch, in the worker thread. seconds: that the batch took."""
+    """What the metrics are told of a queue."""
 
     def batch(
         self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores, seconds: float
-    ) -> None: ...
+    ) -> None:
+        """Every batch, in the worker thread. seconds: that the batch took."""
+
+    def waiting(self, windows: int) -> None:
+        """How many windows wait, whenever that changes; for one thread at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class Batcher:
                 )
             self._jobs.extend(jobs)
             self._waiting += count
+            self._observer.waiting(self._waiting)
             self._changed.notify()
 
     def _work(self) -> None:
@@ -155,6 +160,7 @@ class Batcher:
                     if not job.abandoned and time.monotonic() < job.deadline:
                         taken.append(job)
                         count += len(job.windows)
+                self._observer.waiting(self._waiting)
                 if taken or (self._closed and not self._jobs):
                     return taken
                 if not self._jobs:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
+from detector.windows import Floats
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -26,16 +27,15 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 class BodyBudget:
-    """Bytes of bodies that may be in memory together. Used by the event loop alone."""
+    """Bytes of bodies that may be in memory together. Used by the event loop alone.
 
-    def __init__(self, limit_bytes: int) -> None:
+    shown: a cell that says how many they are.
+    """
+
+    def __init__(self, limit_bytes: int, shown: Floats) -> None:
         self._limit = limit_bytes
         self._used = 0
-
-    @property
-    def used_bytes(self) -> int:
-        """Of all bodies under way together."""
-        return self._used
+        self._shown = shown
 
     @contextmanager
     def hold(self) -> Iterator["Hold"]:
@@ -43,12 +43,16 @@ class BodyBudget:
         try:
             yield hold
         finally:
-            self._used -= hold.bytes
+            self._add(-hold.bytes)
 
     def _take(self, count: int) -> None:
         if self._used + count > self._limit:
             raise QueueFull("the bodies of other requests fill the memory set aside for them")
+        self._add(count)
+
+    def _add(self, count: int) -> None:
         self._used += count
+        self._shown[0] = self._used
 
 
 class Hold:

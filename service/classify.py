@@ -61,12 +61,12 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             "windows": len(task.entries),
         }
         windows = await _with_baselines(task, resources)
-        stage_seconds.labels("parse").observe(time.perf_counter() - started)
+        stage_seconds("parse").observe(time.perf_counter() - started)
         if windows:
             judged = await task.model.batcher.judge(windows, task.options, deadline)
-            stage_seconds.labels("queue").observe(judged.queue_s)
-            stage_seconds.labels("infer").observe(judged.infer_s)
-            stage_seconds.labels("verdict").observe(judged.verdict_s)
+            stage_seconds("queue").observe(judged.queue_s)
+            stage_seconds("infer").observe(judged.infer_s)
+            stage_seconds("verdict").observe(judged.verdict_s)
             verdicts = judged.verdicts
             assets = [window.asset for window in task.windows]
             facts.fields["verdicts"] = task.model.metrics.judged(
@@ -77,7 +77,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             facts.fields["verdicts"] = {}
         for entry in task.entries:
             if isinstance(entry, wire.FailedResult):
-                resources.metrics.rejected_windows.labels(entry.error.code).inc()
+                resources.metrics.rejected_windows(entry.error.code)[0] += 1
 
         def encode() -> bytes:
             given = iter(verdicts)
@@ -91,7 +91,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
 
         started = time.perf_counter()
         content = await resources.work(len(body), encode)
-        stage_seconds.labels("encode").observe(time.perf_counter() - started)
+        stage_seconds("encode").observe(time.perf_counter() - started)
     return Response(content, media_type=JSON)
 
 

@@ -9,48 +9,130 @@ to scrape. Blanks between the labels and the value are allowed by the format.
 import math
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.windows import Floats
+from service.ledger import Block, Labels, Ledger, Page
 
 Kind = Literal["counter", "gauge"]
-Labels = Mapping[str, str]
+Places = NDArray[np.intp]
 _DIGITS = 15
 _LARGEST = 10**_DIGITS - 1
 _ZERO, _BLANK, _MINUS, _POINT = b"0 -."
 
 
-class Family:
+class Series:
+    """The series of one metric: which rows of text they are, and which cells of which pages count them.
+
+    A row's value is the sum over all pages; a gauge stands on the common page alone.
+    """
+
+    def __init__(self, name: str, ledger: Ledger | None, width: int, *, common: bool, live: bool) -> None:
+        self.name = name
+        self._ledger = ledger or Ledger()
+        self._page = self._ledger.common if common else self._ledger.own
+        self._width, self._live = width, live
+        self._rows: dict[bytes, int] = {}
+        self._count = 0
+        self._shares: dict[Page, _Share] = {}
+        self._lock = threading.Lock()
+        self._ledger.read_by(name, self._learn)
+
+    def _add(self, labels: Sequence[Labels], start: float = 0.0) -> Floats:
+        block = self._page.add(self.name, labels, start, self._width, live=self._live)
+        self._learn(self._page, block, labels)
+        return self._page.values(block)
+
+    def _name(self, labels: Sequence[Labels]) -> None:
+        """Write the part of the rows' text that never changes."""
+        raise NotImplementedError
+
+    def _learn(self, page: Page, block: Block, labels: Sequence[Labels] | None = None) -> None:
+        with self._lock:
+            row = self._rows.get(block.line)
+            if row is None:
+                row = self._rows[block.line] = self._count
+                self._name(labels or block.labels())
+                self._count += block.series
+            self._shares.setdefault(page, _Share()).add(row, block, page)
+
+    def _values(self) -> Floats:
+        """(rows, width). For one thread at a time."""
+        with self._lock:
+            if len(self._shares) == 1 and self._page in self._shares:
+                # One page has its rows in their order: a service of one process adds nothing up.
+                return self._shares[self._page].values().reshape(-1, self._width)
+            total = np.zeros((self._count, self._width))
+            for page, share in self._shares.items():
+                if self._ledger.counts(page, live=self._live):
+                    total[share.rows()] += share.values().reshape(-1, self._width)
+        return total
+
+
+class _Share:
+    """What one page has of one metric."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, int] = {}
+        self._blocks: list[Floats] = []
+        self._rows: list[Places] = []
+
+    def add(self, row: int, block: Block, page: Page) -> None:
+        """row: of the block's first series. A block that is there already is not added again."""
+        if self._first.setdefault(block.start, row) == row and len(self._first) > len(self._blocks):
+            self._blocks.append(page.values(block))
+            self._rows.append(np.arange(row, row + block.series))
+
+    def values(self) -> Floats:
+        """Cells of all series, one series after the other."""
+        return np.concatenate(self._blocks)
+
+    def rows(self) -> Places:
+        """Of each series; none twice."""
+        return np.concatenate(self._rows)
+
+
+class Family(Series):
     """One counter or gauge with all its series. Each array has one writer; rendering reads only.
 
     decimals: that are written; a value is exact to half of the last one, and below 10**(15 - decimals).
+    live: a gauge of what is under way, summed over the workers that run; any other is common to all workers,
+        and written to under the ledger's lock where that matters.
     A label whose value is empty is left out, which to Prometheus is the same.
     """
 
-    def __init__(self, name: str, kind: Kind, text: str, decimals: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        text: str,
+        decimals: int = 0,
+        ledger: Ledger | None = None,
+        *,
+        live: bool = False,
+    ) -> None:
         suffix = "_total" if kind == "counter" else ""
-        self.name, self.kind, self.text = name + suffix, kind, text
-        self._rows = Rows(decimals)
-        self._blocks: list[Floats] = []
-        self._lock = threading.Lock()
+        self.kind, self.text = kind, text
+        self._lines = Rows(decimals)
+        super().__init__(name + suffix, ledger, 1, common=kind == "gauge" and not live, live=live)
 
     def add(self, labels: Sequence[Labels], start: float = 0.0) -> Floats:
-        """One series for each set of labels. Returns their values (series,), for the caller to change."""
-        values = np.full(len(labels), start, np.float64)
-        with self._lock:
-            self._rows.add([series(self.name, each) for each in labels])
-            self._blocks.append(values)
-        return values
+        """One series for each set of labels. Returns their values (series,), for the caller to change.
+
+        start: their value, unless they were there already.
+        """
+        return self._add(labels, start)
 
     def render(self) -> bytes:
         """Header and lines. For one thread at a time."""
-        blocks = self._blocks[:]
-        lines = self._rows.write(np.concatenate(blocks)) if blocks else b""
-        return header(self.name, self.kind, self.text) + lines
+        return header(self.name, self.kind, self.text) + self._lines.write(self._values()[:, 0])
+
+    def _name(self, labels: Sequence[Labels]) -> None:
+        self._lines.add([series(self.name, each) for each in labels])
 
 
 class Rows:
@@ -68,6 +150,8 @@ class Rows:
 
     def write(self, values: NDArray[np.floating]) -> bytes:
         """The lines of the first names, with these values. For one thread at a time."""
+        if len(values) == 0:
+            return b""
         if np.array_equal(values, self._written):
             return self._text
         count = len(values)
@@ -80,55 +164,48 @@ class Rows:
 
 
 class Buckets:
-    """What one histogram has counted: one writer."""
+    """What one histogram has counted: one writer. cells: how many in each bucket, and last their sum."""
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
+    def __init__(self, bounds: tuple[float, ...], cells: Floats) -> None:
         self._bounds = bounds
-        self.counts = np.zeros(len(bounds) + 1)
-        self.total = np.zeros(1)
+        self._cells = cells
 
     def observe(self, value: float) -> None:
         if not math.isnan(value):
-            self.counts[bisect_left(self._bounds, value)] += 1
-            self.total[0] += value
+            self._cells[bisect_left(self._bounds, value)] += 1
+            self._cells[-1] += value
 
 
-class HistogramFamily:
+class HistogramFamily(Series):
     """One histogram with all its series."""
 
     kind = "histogram"
 
-    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
-        self.name, self.text = name, text
+    def __init__(self, name: str, text: str, bounds: Sequence[float], ledger: Ledger | None = None) -> None:
+        self.text = text
         self._bounds = tuple(bounds)
         self._les = [*(f"{bound:g}" for bound in bounds), "+Inf"]
         self._buckets, self._sums, self._counts = Rows(0), Rows(6), Rows(0)
-        self._all: list[Buckets] = []
-        self._lock = threading.Lock()
+        super().__init__(name, ledger, len(bounds) + 2, common=False, live=False)
 
     def add(self, labels: Labels) -> Buckets:
-        buckets = Buckets(self._bounds)
-        with self._lock:
-            self._buckets.add([series(f"{self.name}_bucket", {**labels, "le": le}) for le in self._les])
-            self._sums.add([series(f"{self.name}_sum", labels)])
-            self._counts.add([series(f"{self.name}_count", labels)])
-            self._all.append(buckets)
-        return buckets
+        return Buckets(self._bounds, self._add([labels]))
 
     def render(self) -> bytes:
-        lines = header(self.name, "histogram", self.text)
-        if not self._all:
-            return lines
-        known = self._all[:]
-        # Sums are read first: a window that is counted meanwhile is missing in a sum, never the other way.
-        sums = np.concatenate([each.total for each in known])
-        counts = np.stack([each.counts for each in known]).cumsum(axis=1)
+        values = self._values()
+        counts = values[:, :-1].cumsum(axis=1)
         return (
-            lines
+            header(self.name, "histogram", self.text)
             + self._buckets.write(counts.ravel())
-            + self._sums.write(sums)
+            + self._sums.write(values[:, -1])
             + self._counts.write(counts[:, -1])
         )
+
+    def _name(self, labels: Sequence[Labels]) -> None:
+        for each in labels:
+            self._buckets.add([series(f"{self.name}_bucket", {**each, "le": le}) for le in self._les])
+            self._sums.add([series(f"{self.name}_sum", each)])
+            self._counts.add([series(f"{self.name}_count", each)])
 
 
 def header(name: str, kind: str, text: str) -> bytes:

@@ -1,23 +1,17 @@
-"""What the service tells Prometheus. The registry belongs to the app, not to the process.
+"""What the service tells Prometheus: all metrics of one app, over all of its workers.
 
-What grows with models, sensors or assets is a `Family` (service/exposition.py); the rest, a few hundred
-series, is the client library's. What one model counts is in service/model_metrics.py.
+What one model counts is in service/model_metrics.py, how it is added up and written in service/exposition.py,
+and where the numbers are kept in service/ledger.py.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-
-from service.exposition import Family, HistogramFamily, Kind
+from detector.windows import Floats
+from service.exposition import Buckets, Family, HistogramFamily, Kind
+from service.ledger import Labels, Ledger
+from service.process_metrics import ProcessMetrics
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STAGE_SECONDS = (0.0001, 0.00025, *_SECONDS)
@@ -27,43 +21,70 @@ _P_VALUES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 
 _ERRORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _SCORES = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_MODEL = ("model", "version")
+# On the common page, but told to nobody: which assets have series of their own.
+_ADMITTED = "admitted"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
-class Metrics:
-    """All metrics of one app. most_assets: that get series of their own."""
+Cells = TypeVar("Cells", Floats, Buckets)
 
-    def __init__(self, release: str = "0", most_assets: int = 200) -> None:
-        # A creation time beside every counter and bucket would double the series and tell nothing.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+
+class Labelled(Generic[Cells]):
+    """The series of a metric whose labels are known only when there is something to count."""
+
+    def __init__(self, names: Sequence[str], add: Callable[[Labels], Cells]) -> None:
+        self._names = names
+        self._add: Callable[[Labels], Cells] = add
+        self._known: dict[tuple[str, ...], Cells] = {}
+
+    def __call__(self, *labels: str) -> Cells:
+        found = self._known.get(labels)
+        if found is None:
+            found = self._known[labels] = self._add(dict(zip(self._names, labels, strict=True)))
+        return found
+
+
+class Metrics:
+    """All metrics of one app. most_assets: that get series of their own, over all workers.
+
+    `lock` is to be held where what stands on the ledger's common page is not merely set but moved on.
+    """
+
+    def __init__(self, release: str = "0", most_assets: int = 200, ledger: Ledger | None = None) -> None:
+        self._ledger = ledger = ledger or Ledger()
+        self.lock = ledger.lock
         self._families: list[Family | HistogramFamily] = []
         self._rendering = threading.Lock()
-        self._assets_left = most_assets
+        self._most_assets = most_assets
+        self._process = ProcessMetrics(ledger)
 
-        def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-            return Counter(f"offnormal_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
-            return Gauge(f"offnormal_{name}", text, labels, registry=registry)
-
-        def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
-            return Histogram(f"offnormal_{name}", text, labels, buckets=buckets, registry=registry)
-
-        def many(name: str, kind: Kind, text: str, decimals: int = 0) -> Family:
-            self._families.append(family := Family(f"offnormal_{name}", kind, text, decimals))
+        def many(name: str, kind: Kind, text: str, decimals: int = 0, *, live: bool = False) -> Family:
+            family = Family(f"offnormal_{name}", kind, text, decimals, ledger, live=live)
+            self._families.append(family)
             return family
 
         def many_histograms(name: str, text: str, bounds: Sequence[float]) -> HistogramFamily:
-            self._families.append(family := HistogramFamily(f"offnormal_{name}", text, bounds))
+            self._families.append(family := HistogramFamily(f"offnormal_{name}", text, bounds, ledger))
             return family
 
-        gauge("build_info", "1, with the version of this service.", ("release",)).labels(release).set(1)
+        def counter(name: str, text: str, labels: Sequence[str]) -> Labelled[Floats]:
+            family = many(name, "counter", text)
+            return Labelled(labels, lambda given: family.add([given]))
+
+        def gauge(name: str, text: str, *, live: bool = False) -> Floats:
+            return many(name, "gauge", text, live=live).add([{}])
+
+        def histogram(
+            name: str, text: str, labels: Sequence[str], bounds: Sequence[float]
+        ) -> Labelled[Buckets]:
+            return Labelled(labels, many_histograms(name, text, bounds).add)
+
+        many("build_info", "gauge", "1, with the version of this service.").add([{"release": release}], 1.0)
         self.ready = gauge("ready", "1 while the default model answers.")
         self.requests = counter("requests", "Requests answered.", ("route", "method", "status"))
-        self.requests_in_progress = gauge("requests_in_progress", "Requests that are being answered.")
+        self.requests_in_progress = gauge(
+            "requests_in_progress", "Requests that are being answered.", live=True
+        )
         self.request_seconds = histogram(
             "request_duration_seconds", "From the first byte to the last.", ("route",), _SECONDS
         )
@@ -77,11 +98,13 @@ class Metrics:
         self.rejected_windows = counter(
             "rejected_windows", "Windows refused in requests that were answered, by code.", ("code",)
         )
-        self.body_bytes = gauge("body_bytes", "Bytes of the bodies that are in memory.")
-        self.body_bytes_limit = gauge("body_bytes_limit", "Bytes of bodies beyond which requests get 429.")
-        self.queue = gauge("queue_windows", "Windows that wait for the model.", _MODEL)
+        self.body_bytes = gauge("body_bytes", "Bytes of the bodies that are in memory.", live=True)
+        self.body_bytes_limit = gauge(
+            "body_bytes_limit", "Bytes of bodies beyond which requests get 429.", live=True
+        )
+        self.queue = many("queue_windows", "gauge", "Windows that wait for the model.", live=True)
         self.queue_limit = gauge(
-            "queue_windows_limit", "Windows waiting for one model beyond which requests get 429."
+            "queue_windows_limit", "Windows waiting for one model beyond which requests get 429.", live=True
         )
         self.refused = gauge("refused_artefacts", "Versions in the store that were refused.")
         self.baselines = gauge("asset_baselines", "Assets with a baseline of their own.")
@@ -188,23 +211,31 @@ class Metrics:
 
     def described(self) -> list[tuple[str, str, str]]:
         """Name, kind and help of every metric of the service's own."""
-        from_client = [
-            (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
-            for family in self.registry.collect()
-            if family.name.startswith("offnormal_")
-        ]
-        return from_client + [(family.name, family.kind, family.text) for family in self._families]
+        return [(family.name, family.kind, family.text) for family in self._families]
 
-    def take_asset(self) -> bool:
-        """Whether one more asset may have series of its own. For the event loop."""
-        self._assets_left -= 1
-        return self._assets_left >= 0
+    def admit(self, labels: Labels) -> bool:
+        """Whether one more asset may have series of its own: any worker may have given it some already."""
+        page = self._ledger.common
+        with self.lock:
+            page.refresh()
+            if page.has(_ADMITTED, labels):
+                return True
+            if page.series[_ADMITTED] >= self._most_assets:
+                return False
+            page.add(_ADMITTED, [labels], start=1.0, width=1, live=False)
+            return True
+
+    def publish_process(self) -> None:
+        """Tell the other workers what this process takes; a scrape that they answer has it from there."""
+        with self._rendering:
+            self._process.publish()
 
     def render(self) -> bytes:
         """Prometheus text format."""
         with self._rendering:
-            return b"".join([generate_latest(self.registry), *(f.render() for f in self._families)])
+            self._ledger.refresh()
+            return b"".join([self._process.render(), *(family.render() for family in self._families)])
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        self.requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
-        self.request_seconds.labels(route).observe(seconds)
+        self.requests(route, method if method in _METHODS else "other", str(status))[0] += 1
+        self.request_seconds(route).observe(seconds)

@@ -52,6 +52,7 @@ class ModelMetrics:
         }
         self._issues = {issue: metrics.issues.add([{**self.labels, "issue": issue}]) for issue in _ISSUES}
         self._busy = metrics.model_busy.add([self.labels])
+        self._queue = metrics.queue.add([self.labels])
         # Windows without an asset are counted from 0 on, so that the first of them is seen as an increase.
         self._assets: dict[str | None, AssetMetrics] = {
             None: AssetMetrics(metrics, self.labels, None, self._sensors)
@@ -97,10 +98,16 @@ class ModelMetrics:
                 self._issues[issue.issue][0] += 1
             asset = self._assets.get(assets[index]) or self._asset(assets[index])
             asset.judged(verdict)
-            self._newest_of(assets[index], windows[index].baseline, verdict, now)
             if ruling is Ruling.ANOMALOUS:
                 asset.blamed(shares(sensor_errors[index], self._typical))
+        with self._metrics.lock:
+            for window, name, verdict in zip(windows, assets, verdicts, strict=True):
+                self._newest_of(name, window.baseline, verdict, now)
         return counts
+
+    def waiting(self, windows: int) -> None:
+        """So many wait for the model now."""
+        self._queue[0] = windows
 
     def batch(
         self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores, seconds: float
@@ -119,7 +126,8 @@ class ModelMetrics:
         readings = seen.sum(axis=(0, 1))
         mean = np.where(seen, outputs.standardised, 0.0).sum(axis=(0, 1)) / np.maximum(readings, 1)
         weight = np.where(readings > 0, 1.0 - (1.0 - DRIFT_WEIGHT) ** len(windows), 0.0)
-        self._drift += weight * (mean - self._drift)
+        with self._metrics.lock:
+            self._drift += weight * (mean - self._drift)
 
     def normal_errors(self, baseline: Baseline | None) -> dict[int, float]:
         """Percentiles of the reconstruction error in normal operation, judged by a baseline.
@@ -141,7 +149,7 @@ class ModelMetrics:
 
     def _asset(self, name: str | None) -> AssetMetrics:
         """The counters of an asset that is seen for the first time, or of all that are too many."""
-        if not self._metrics.take_asset():
+        if not self._metrics.admit({**self.labels, "asset": name or ""}):
             name = OTHER_ASSETS
             if name in self._assets:
                 return self._assets[name]

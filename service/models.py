@@ -188,7 +188,7 @@ class Models:
             old = self._catalogue.versions
             new = {**old, version.name: {**old.get(version.name, {}), version.number: version}}
             self._catalogue = replace(self._catalogue, versions=new)
-        self._metrics.refused.set(sum(v.state == "refused" for v in self._each()))
+        self._metrics.refused[0] = sum(v.state == "refused" for v in self._each())
 
     def _load(self, name: str, number: int) -> Version:
         folder = self._store.root / name / str(number)
@@ -210,7 +210,6 @@ class Models:
             batch_windows=self._settings.batch_windows,
             observer=metrics,
         )
-        self._metrics.queue.labels(name, str(number)).set_function(lambda: batcher.waiting)
         _log.info("model loaded", extra={"fields": {"model": name, "version": number}})
         return Version(
             name,

@@ -31,7 +31,8 @@ async def readyz(resources: OpenResources) -> Response:
 @router.get("/metrics", summary="Metrics for Prometheus")
 async def metrics(resources: ForReading) -> Response:
     """Prometheus text format."""
-    resources.metrics.ready.set(unready_reason(resources) is None)
+    resources.metrics.ready[0] = unready_reason(resources) is None
+    await resources.assets.count()
     content = await asyncio.to_thread(resources.metrics.render)
     return Response(content, media_type=CONTENT_TYPE_LATEST)
 

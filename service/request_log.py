@@ -83,7 +83,7 @@ class RequestLog:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = facts.request_id
             await send(message)
 
-        self._metrics.requests_in_progress.inc()
+        self._metrics.requests_in_progress[0] += 1
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
@@ -95,14 +95,14 @@ class RequestLog:
             if status == 0:
                 await response_to(error, facts.request_id)(scope, receive, send_with_id)
         finally:
-            self._metrics.requests_in_progress.dec()
+            self._metrics.requests_in_progress[0] -= 1
             self._finish(scope, facts, status, time.perf_counter() - started)
 
     def _finish(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
         self._metrics.request(route, scope["method"], status, seconds)
         if facts.error_code is not None:
-            self._metrics.rejected.labels(facts.error_code).inc()
+            self._metrics.rejected(facts.error_code)[0] += 1
         if not _log.isEnabledFor(logging.INFO):
             return
         code = {} if facts.error_code is None else {"code": facts.error_code}

@@ -203,6 +203,11 @@ class SqliteState:
             )
         return None
 
+    def count(self) -> int:
+        """How many baselines are kept."""
+        ((count,),) = self._read("SELECT count(*) FROM commissionings", ())
+        return int(count)
+
     def commissioned(self) -> list[Commissioned]:
         """All assets, by name."""
         rows = self._read(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.app import CheckedClient, rows, running, settings_for, verdict
+from tests.contract.test_operations import value
 from tests.plant import SENSORS
 
 
@@ -87,7 +88,7 @@ def test_broken_version_is_refused_with_its_reason_and_the_good_one_answers(
         asked = client.post("/classify", json={"window": rows(), "version": 2})
         assert asked.status_code == 404
         assert reason in asked.json()["detail"]
-        assert "offnormal_refused_artefacts 1.0" in client.get("/metrics").text
+        assert value(client, "offnormal_refused_artefacts") == 1
 
 
 def test_folder_that_is_no_model_stops_no_other(tiny_store: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from detector.windows import Batch
 from service.app import create_app
 from service.problems import BY_CODE, KINDS
 from tests.contract.app import CheckedClient, faulty, gated, rows, running, settings_for, until
+from tests.contract.test_operations import value
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"window": rows()})
@@ -101,8 +102,8 @@ def while_busy(
             others = [threading.Thread(target=post, args=(client,)) for _ in range(waiting)]
             for other in others:
                 other.start()
-            queued = f'offnormal_queue_windows{{model="tiny",version="2"}} {waiting}.0'
-            until(lambda: queued in client.get("/metrics").text)
+            queued = {"name": "offnormal_queue_windows", "model": "tiny", "version": "2"}
+            until(lambda: value(client, **queued) == waiting)
             try:
                 return call(client)
             finally:
@@ -340,7 +341,7 @@ def test_requests_that_wait_share_the_next_batch(trained_store: Path, tmp_path: 
         assert gate.reached.wait(10)
         for thread in threads[1:]:
             thread.start()
-        until(lambda: 'offnormal_queue_windows{model="tiny",version="2"} 8.0' in client.get("/metrics").text)
+        until(lambda: value(client, "offnormal_queue_windows", model="tiny", version="2") == 8)
         gate.open.set()
         for thread in threads:
             thread.join(10)
@@ -376,7 +377,7 @@ def test_error_of_one_request_does_not_reach_the_others_of_its_batch(
         ]
         for thread in threads:
             thread.start()
-        until(lambda: 'offnormal_queue_windows{model="tiny",version="2"} 4.0' in client.get("/metrics").text)
+        until(lambda: value(client, "offnormal_queue_windows", model="tiny", version="2") == 4)
         gate.open.set()
         for thread in [first, *threads]:
             thread.join(10)

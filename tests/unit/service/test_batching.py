@@ -38,6 +38,9 @@ class Uncounted:
     def batch(self, *_: object) -> None:
         raise RuntimeError("a defect in the metrics")
 
+    def waiting(self, windows: int) -> None:
+        pass
+
 
 @pytest.fixture
 def stage(tiny_detector: Detector) -> Stage:
