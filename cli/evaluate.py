@@ -1,5 +1,6 @@
-"""`offnormal evaluate`: a model's figures on labelled recordings, as a table, JSON and pictures."""
+"""`offnormal evaluate`: a model's figures on labelled recordings, as tables, a report, JSON and pictures."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,12 +9,21 @@ import typer
 
 from cli.console import err, note, out
 from cli.errors import CommandError
-from cli.figures import figures_table
+from cli.figures import detectors_table, files_table, print_contest
+from cli.judging import (
+    AlarmAfterOption,
+    BaselineRowsOption,
+    FalseAlarmRateOption,
+    StrideOption,
+    alarm_after_of,
+)
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
 
 if TYPE_CHECKING:
+    from detector import Detector
+    from evaluation.evaluate import Evaluation
     from history.options import ReadOptions
 
 
@@ -25,13 +35,14 @@ def evaluate(
     models: ModelsOption = DEFAULT_MODELS,
     model: ModelOption = None,
     version: VersionOption = None,
-    baseline_rows: Annotated[
-        int, typer.Option(min=0, help="Known-normal rows at the beginning of each file: its own baseline.")
-    ] = 0,
-    false_alarm_rate: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Alarm budget; the model's default if not given.")
+    baseline_rows: BaselineRowsOption = 0,
+    false_alarm_rate: FalseAlarmRateOption = None,
+    alarm_after: AlarmAfterOption = None,
+    stride: StrideOption = 1,
+    report: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Write everything to this file as one self-contained HTML page."),
     ] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Judge every n-th row.")] = 1,
     json_out: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="Write all figures to this file.")
     ] = None,
@@ -43,15 +54,21 @@ def evaluate(
     *,
     reading: "ReadOptions",
 ) -> None:
-    """Judge labelled files and count: F1, false and missed alarms beside an always-on detector, delays.
+    """Judge labelled files and count, beside plain detectors that a model has to beat.
 
-    Each row is judged by the window that ends at it, without looking ahead and without point adjustment.
+    Each row is judged by the window that ends at it, without looking ahead and without point adjustment. The
+    plain detectors (always on, PCA, mean square) judge the same rows at the same alarm budget.
 
-    `offnormal evaluate tests/ --model pump7 --baseline-rows 400 --plots pictures/`
+    `offnormal evaluate tests/ --model pump7 --baseline-rows 400 --report pump7.html`
     """
+    rule = alarm_after_of(alarm_after)
+
     from detector import Detector
     from evaluation.evaluate import evaluate as run
 
+    if report is not None:
+        # What drawing needs is missed now, not after minutes of judging.
+        importlib.import_module("evaluation.report")
     detector = Detector.load(model_folder(models, model, version))
     files = list(recordings(paths, reading, events))
     if all(recording.labels is None for recording in files):
@@ -63,15 +80,18 @@ def evaluate(
             baseline_rows,
             false_alarm_rate,
             stride,
+            rule,
             on_file=lambda name: status.update(f"Judging: {name} done"),
         )
-    summaries = {result.recording.name: result.summary for result in evaluation.files}
-    out.print(figures_table({**summaries, "all": evaluation.summary()}))
+    _show(evaluation)
     if json_out is not None:
-        content = {"model": detector.manifest.name, "version": detector.manifest.version}
-        content |= {"all": evaluation.summary(), "files": summaries}
-        json_out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        from evaluation.record import record
+
+        json_out.parent.mkdir(parents=True, exist_ok=True)
+        json_out.write_text(json.dumps(record(evaluation), indent=2) + "\n", encoding="utf-8")
         note(f"wrote {json_out}")
+    if report is not None:
+        _write_report(report, evaluation, detector)
     if plots is not None:
         from evaluation.plots import draw_run
 
@@ -80,3 +100,25 @@ def evaluate(
             for result in evaluation.files:
                 draw_run(result, plots / (result.recording.name.replace("/", "-") + ".png"))
         note(f"drew {len(evaluation.files)} pictures into {plots}")
+
+
+def _show(evaluation: "Evaluation") -> None:
+    summaries = evaluation.summaries()
+    if len(evaluation.files) > 1:
+        out.print(files_table(evaluation))
+    out.print(detectors_table(summaries, "Detection"))
+    if evaluation.alarm_after is not None:
+        title = f"Detection with alarms after {evaluation.alarm_after} windows"
+        out.print(detectors_table(evaluation.summaries(persisted=True), title))
+    print_contest(evaluation.contest())
+    for remark in (evaluation.references_from, *evaluation.notes):
+        note(remark)
+
+
+def _write_report(path: Path, evaluation: "Evaluation", detector: "Detector") -> None:
+    from evaluation.report import write_report
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with err.status("Drawing") as status:
+        write_report(path, evaluation, detector, lambda name: status.update(f"Drawing: {name}"))
+    note(f"wrote {path}")

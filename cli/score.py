@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import note
+from cli.judging import BaselineRowsOption, FalseAlarmRateOption, StrideOption
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
@@ -26,13 +27,9 @@ def score(
     version: VersionOption = None,
     out: OutOption = None,
     form: FormatOption = None,
-    baseline_rows: Annotated[
-        int, typer.Option(min=0, help="Known-normal rows at the beginning of each file: its own baseline.")
-    ] = 0,
-    stride: Annotated[int, typer.Option(min=1, help="Judge every n-th row.")] = 1,
-    false_alarm_rate: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Alarm budget; the model's default if not given.")
-    ] = None,
+    baseline_rows: BaselineRowsOption = 0,
+    stride: StrideOption = 1,
+    false_alarm_rate: FalseAlarmRateOption = None,
     events: EventsOption = None,
     *,
     reading: "ReadOptions",

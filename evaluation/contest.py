@@ -1,23 +1,32 @@
 """Whether a model is worth its trouble: does it beat the plain detectors, and by how much."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.paired import Paired, paired
 from evaluation.rivals import MODEL, NAMES
 
-# Higher is better in each.
-FIGURES: Mapping[str, str] = {"auc": "AUC", "f1": "F1"}
+Summary = Mapping[str, Any]
+
+# What decides, and what else weighs misses against false alarms; higher is better in each.
+FIGURES = {"auc": "AUC", "f1": "F1"}
+OTHER_FIGURES = {"pr_auc": "PR AUC", "vus_pr": "VUS-PR", "range_f1": "range F1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The model against one plain detector in one figure. Figures are None where they could not be had."""
+    """The model against one plain detector in one figure. Figures are None where they could not be had.
+
+    by_file: the model's figure less the other's, file by file. It does not decide: it says how far the files
+    agree.
+    """
 
     reference: str
     figure: str
     model: float | None
     other: float | None
+    by_file: Paired
 
     @property
     def difference(self) -> float | None:
@@ -30,25 +39,33 @@ class Match:
         return None if self.difference is None else self.difference > 0
 
     def __str__(self) -> str:
-        name, figure = NAMES[self.reference], FIGURES[self.figure]
+        name, figure = NAMES[self.reference], (FIGURES | OTHER_FIGURES)[self.figure]
         if self.model is None or self.other is None or self.difference is None:
-            return f"{figure} against {name}: cannot be compared"
-        verb = "beats" if self.beats else "does not beat"
+            return f"Cannot be compared with {name} in {figure}"
+        verb = "Beats" if self.beats else "Does not beat"
+        files = len(self.by_file.differences)
         return (
-            f"{verb} {name} in {figure} by {self.difference:+.3f} ({self.model:.3f} against {self.other:.3f})"
+            f"{verb} {name} in {figure}: {self.model:.3f} against {self.other:.3f} ({self.difference:+.3f});"
+            f" higher in {self.by_file.higher} of {files} files"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """All matches of one evaluation."""
+    """All matches of one evaluation. others: in figures that do not decide, but should not be hidden."""
 
     matches: tuple[Match, ...]
+    others: tuple[Match, ...] = ()
 
     @property
     def lost(self) -> tuple[Match, ...]:
         """Those that the model does not win."""
         return tuple(match for match in self.matches if match.beats is False)
+
+    @property
+    def behind_in(self) -> tuple[Match, ...]:
+        """The other figures in which a plain detector is at least as good."""
+        return tuple(match for match in self.others if match.beats is False)
 
     @property
     def beats_all(self) -> bool | None:
@@ -58,14 +75,23 @@ class Contest:
         return not self.lost
 
 
-def contest(summaries: Mapping[str, Mapping[str, Any]]) -> Contest:
-    """summaries: see `judged.summarise`, by detector, the model's among them."""
-    own = summaries[MODEL]
-    return Contest(
-        tuple(
-            Match(name, figure, own.get(figure), summary.get(figure))
-            for name, summary in summaries.items()
-            if name != MODEL
-            for figure in FIGURES
+def contest(summaries: Mapping[str, Summary], by_file: Sequence[Mapping[str, Summary]]) -> Contest:
+    """summaries: see `judged.summarise`, by detector, the model's among them. by_file: the same of each file."""
+    return Contest(_matches(summaries, by_file, FIGURES), _matches(summaries, by_file, OTHER_FIGURES))
+
+
+def _matches(
+    summaries: Mapping[str, Summary], by_file: Sequence[Mapping[str, Summary]], figures: Mapping[str, str]
+) -> tuple[Match, ...]:
+    return tuple(
+        Match(
+            name,
+            figure,
+            summaries[MODEL].get(figure),
+            summary.get(figure),
+            paired([f[name].get(figure) for f in by_file], [f[MODEL].get(figure) for f in by_file]),
         )
+        for name, summary in summaries.items()
+        if name != MODEL
+        for figure in figures
     )

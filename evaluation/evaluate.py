@@ -11,7 +11,7 @@ from evaluation.detection import EventFigures, RowFigures
 from evaluation.judged import Judged, Measure, count, rank, summarise, without_threshold
 from evaluation.persistence import AlarmAfter
 from evaluation.rivals import MODEL, Rivals
-from evaluation.scoring import Cut, Passage, prepare, score_passage
+from evaluation.scoring import Cut, Passage, faulty_rows, prepare, score_passage
 from evaluation.verdict_row import VerdictRow
 from history.recording import Recording
 
@@ -89,7 +89,10 @@ class Evaluation:
 
     def contest(self) -> Contest:
         """Whether the model beats the plain detectors in mean AUC and pooled F1."""
-        return contest(self.summaries())
+        by_file = [
+            {name: summarise([judged]) for name, judged in result.judged.items()} for result in self.files
+        ]
+        return contest(self.summaries(), by_file)
 
 
 def evaluate(
@@ -123,7 +126,7 @@ def evaluate(
         stride,
         alarm_after,
         rivals.origin(baseline_rows),
-        _notes(recordings, detector.manifest, stride),
+        _notes(results, detector.manifest, stride),
     )
 
 
@@ -167,9 +170,17 @@ def _budget(detector: Detector, asked: float | None, by_asset: bool) -> float:
     return max(detector.manifest.default_false_alarm_rate, smallest)
 
 
-def _notes(recordings: Sequence[Recording], manifest: Manifest, stride: int) -> tuple[str, ...]:
+def _notes(results: Sequence[FileResult], manifest: Manifest, stride: int) -> tuple[str, ...]:
     notes = []
-    without = [recording.name for recording in recordings if recording.period_s is None]
+    for result in results:
+        rows = result.passage.baseline_rows
+        faulty = faulty_rows(result.recording, rows)
+        if faulty:
+            notes.append(
+                f"{result.recording.name}: {faulty} of the {rows} rows of its baseline are labelled as"
+                " faulty, and were taken for normal."
+            )
+    without = [result.recording.name for result in results if result.recording.period_s is None]
     period = manifest.window.period_s
     if without:
         names = ", ".join(without[:3]) + (" and more" if len(without) > 3 else "")

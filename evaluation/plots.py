@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from detector.windows import Floats
 from evaluation.evaluate import FileResult
 from evaluation.verdict_row import ANOMALOUS, BASELINE, CANNOT_JUDGE, NORMAL
+from history.recording import Recording
 
 INK, MUTED, GRID = "#1d2733", "#6b7785", "#e3e7ec"
 COLOURS = {NORMAL: "#3f9d6b", ANOMALOUS: "#d1495b", CANNOT_JUDGE: "#e0a030", BASELINE: "#9fb3c8"}
@@ -26,6 +27,8 @@ NAMES = {
     BASELINE: "commissioning",
 }
 TRUTH = "#5b4b8a"
+# Units of a time axis, and how many seconds make it worth using.
+UNITS = (("days", 86400.0, 3 * 86400.0), ("hours", 3600.0, 3 * 3600.0), ("minutes", 60.0, 0.0))
 # Lines and bars are broken where no reading came for this many sampling periods.
 SILENCE_PERIODS = 5.0
 STYLE = {
@@ -51,7 +54,7 @@ def draw_run(result: FileResult, path: Path, sensors: Sequence[str] | None = Non
     """
     recording, rows = result.recording, result.rows
     chosen = list(sensors) if sensors else most_blamed(result)[:3]
-    time = _minutes(result)
+    time, unit = time_axis(recording, result.passage.shape.period_s)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(chosen) + 2,
@@ -63,13 +66,13 @@ def draw_run(result: FileResult, path: Path, sensors: Sequence[str] | None = Non
         )
         for axis, name in zip(axes, chosen, strict=False):
             readings = recording.values[:, recording.sensors.index(name)]
-            axis.plot(*_with_breaks(time, readings), color=INK, linewidth=0.7)
+            axis.plot(*with_breaks(time, readings), color=INK, linewidth=0.7)
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             _shade_truth(axis, result, time)
         _draw_probability(axes[-2], result, time)
         _shade_truth(axes[-2], result, time)
         _draw_verdicts(axes[-1], result, time)
-        axes[-1].set_xlabel("minutes since the first row")
+        axes[-1].set_xlabel(unit)
         axes[0].set_title(title or recording.name, loc="left", fontsize=11, fontweight="bold")
         used = [kind for kind in COLOURS if any(row.verdict == kind for row in rows)]
         handles = [Patch(color=COLOURS[kind], label=NAMES[kind]) for kind in used]
@@ -113,11 +116,22 @@ def _smooth(losses: Floats, width: int = 25) -> Floats:
     return np.convolve(losses, np.ones(width) / width, mode="valid")
 
 
-def _minutes(result: FileResult) -> Floats:
-    recording = result.recording
-    if recording.timestamps is None:
-        return np.arange(len(recording.values)) / 60.0
-    return np.asarray((recording.timestamps - recording.timestamps[0]) / 60.0)
+def time_axis(recording: Recording, period_s: float | None) -> tuple[Floats, str]:
+    """Where each row lies on a picture's axis, and what that axis is: time since the first row, in the unit
+    that suits its length, or rows where there is no notion of time.
+
+    period_s: the model's, for a recording without time stamps.
+    """
+    rows = np.arange(len(recording.values), dtype=np.float64)
+    if recording.timestamps is not None and len(rows):
+        seconds = recording.timestamps - recording.timestamps[0]
+    elif period_s is not None:
+        seconds = rows * period_s
+    else:
+        return rows + 1, "row"
+    length = float(np.max(seconds, initial=0.0))
+    unit, size = next((unit, size) for unit, size, least in UNITS if length >= least)
+    return np.asarray(seconds / size), f"{unit} since the first row"
 
 
 def _row_times(result: FileResult, time: Floats) -> Floats:
@@ -140,7 +154,7 @@ def _draw_probability(axis: Any, result: FileResult, time: Floats) -> None:
     probability = np.array(
         [np.nan if row.probabilities is None else 1.0 - row.probabilities[0] for row in result.rows]
     )
-    at, probability = _with_breaks(at, probability)
+    at, probability = with_breaks(at, probability)
     axis.fill_between(at, 0, probability, color=COLOURS[ANOMALOUS], alpha=0.25, linewidth=0)
     axis.plot(at, probability, color=COLOURS[ANOMALOUS], linewidth=0.9)
     axis.set_ylim(0, 1.02)
@@ -163,10 +177,10 @@ def _draw_verdicts(axis: Any, result: FileResult, time: Floats) -> None:
     axis.set_ylabel("verdict", rotation=0, ha="right", va="center")
 
 
-def _with_breaks(time: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """A line that is not drawn across silence."""
+def with_breaks(time: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """A line that is drawn neither across silence nor backwards, where a clock was set back."""
     steps = np.diff(time)
     if len(steps) == 0:
         return time, values
-    gaps = np.flatnonzero(steps > SILENCE_PERIODS * np.median(steps)) + 1
+    gaps = np.flatnonzero((steps > SILENCE_PERIODS * np.median(steps)) | (steps <= 0)) + 1
     return np.insert(time, gaps, np.nan), np.insert(values, gaps, np.nan)

@@ -121,10 +121,16 @@ def commission(recording: Recording, detector: Detector, rows: int) -> Baseline:
 
 def warn_if_faulty(recording: Recording, rows: int) -> None:
     """A fault among the rows of a baseline would be learnt as normal, which must not happen silently."""
-    if recording.labels is not None:
-        faulty = sum(label not in ("", NORMAL) for label in recording.labels[:rows].tolist())
-        if faulty:
-            warn(f"{recording.name}: {faulty} of the {rows} rows of its baseline are labelled as faulty")
+    faulty = faulty_rows(recording, rows)
+    if faulty:
+        warn(f"{recording.name}: {faulty} of the {rows} rows of its baseline are labelled as faulty")
+
+
+def faulty_rows(recording: Recording, rows: int) -> int:
+    """How many of the first rows are labelled as a fault."""
+    if recording.labels is None:
+        return 0
+    return sum(label not in ("", NORMAL) for label in recording.labels[:rows].tolist())
 
 
 def check_period(recording: Recording, expected: float | None) -> None:
