@@ -1,6 +1,6 @@
 """Detection figures as tables for the terminal."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -10,6 +10,7 @@ from rich.text import Text
 from cli.console import out
 
 if TYPE_CHECKING:
+    from evaluation.compare import Difference
     from evaluation.contest import Contest
     from evaluation.evaluate import Evaluation
 
@@ -105,6 +106,32 @@ def print_contest(contest: "Contest") -> None:
     for match in (*contest.matches, *contest.behind_in):
         style = {True: "green", False: "bold red", None: "dim"}[match.beats]
         out.print(Text(str(match), style))
+
+
+def differences_table(differences: "Sequence[Difference]") -> Table:
+    """One row a figure of a model, as it differs from the first model, over files."""
+    against = differences[0].against
+    table = empty_table(f"Against {against}, file by file")
+    table.add_column("", overflow="fold")
+    table.add_column("figure")
+    for head in ("mean", "95 % interval", "better", "worse", "equal"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("")
+    for item in differences:
+        measured = item.paired
+        interval = "–" if measured.low is None else f"{measured.low:+.3f} {measured.high:+.3f}"
+        style = {"better": "green", "worse": "bold red"}.get(item.answer, "dim")
+        table.add_row(
+            item.model,
+            item.figure.name,
+            "–" if measured.mean is None else f"{measured.mean:+.3f}",
+            interval,
+            str(item.better),
+            str(item.worse),
+            str(measured.equal),
+            Text(item.answer, style),
+        )
+    return table
 
 
 def empty_table(title: str) -> Table:

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.check import check
+from cli.compare import compare
 from cli.console import fail, warn
 from cli.errors import message_of
 from cli.evaluate import evaluate
@@ -75,7 +76,7 @@ def offnormal(
 
 for panel, commands in {
     "Serve": (serve, replay, simulate, example),
-    "Train": (check, train, evaluate),
+    "Train": (check, train, evaluate, compare),
     "Use": (score, inspect),
 }.items():
     for command in commands:

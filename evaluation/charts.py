@@ -8,11 +8,11 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from evaluation.plots import COLOURS, GRID, INK, MUTED, STYLE
-from evaluation.rivals import MODEL, NAMES
 from evaluation.verdict_row import ANOMALOUS, NORMAL
 
-SHADES = {MODEL: INK, "always_on": "#c9ced6", "pca": "#3b7dd8", "z2": "#e0902f"}
-MARKS = {MODEL: "o", "always_on": "|", "pca": "D", "z2": "s"}
+# By place, the first being what the page is about.
+SHADES = (INK, "#3b7dd8", "#e0902f", "#2f9d7b", "#8a5bb5", "#b3394b")
+MARKS = ("o", "D", "s", "^", "v", "P")
 
 
 def svg(figure: Figure) -> str:
@@ -24,27 +24,30 @@ def svg(figure: Figure) -> str:
     return out.getvalue()
 
 
-def auc_by_file(files: Mapping[str, Mapping[str, float | None]]) -> str:
-    """files: AUC by detector, by file. One line a file, the weakest of the model at the top."""
-    order = sorted(files, key=lambda name: -(files[name].get(MODEL) or 0.0))
+def auc_by_file(files: Mapping[str, Mapping[str, float | None]], names: Mapping[str, str]) -> str:
+    """One line a file, the weakest of the first detector at the top.
+
+    files: AUC by detector, by file. names: of the detectors to draw, in order.
+    """
+    keys = list(names)
+    order = sorted(files, key=lambda name: -(files[name].get(keys[0]) or 0.0))
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(9.5, 0.9 + 0.2 * len(order)), layout="constrained")
-        for place, name in enumerate(order):
-            known = [value for key, value in files[name].items() if value is not None and key != "always_on"]
+        for place, file in enumerate(order):
+            known = [value for key in keys if (value := files[file].get(key)) is not None]
             if known:
                 axis.plot([min(known), max(known)], [place] * 2, color=GRID, linewidth=3, zorder=1)
-        for key in (key for key in reversed(SHADES) if key != "always_on"):
-            points = [
-                (value, place)
-                for place, name in enumerate(order)
-                if (value := files[name].get(key)) is not None
-            ]
-            if points:
-                across, up = zip(*points, strict=True)
-                size = 34 if key == MODEL else 20
-                axis.scatter(
-                    across, up, color=SHADES[key], marker=MARKS[key], s=size, label=NAMES[key], zorder=2
-                )
+        for rank, key in enumerate(keys):
+            points = [(files[file].get(key), place) for place, file in enumerate(order)]
+            axis.scatter(
+                [across for across, _ in points if across is not None],
+                [up for across, up in points if across is not None],
+                color=SHADES[rank % len(SHADES)],
+                marker=MARKS[rank % len(MARKS)],
+                s=20 if rank else 34,
+                label=names[key],
+                zorder=20 - rank,
+            )
         axis.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
         axis.set_yticks(range(len(order)), order)
         axis.tick_params(axis="y", length=0)

@@ -12,6 +12,7 @@ Summary = Mapping[str, Any]
 # What decides, and what else weighs misses against false alarms; higher is better in each.
 FIGURES = {"auc": "AUC", "f1": "F1"}
 OTHER_FIGURES = {"pr_auc": "PR AUC", "vus_pr": "VUS-PR", "range_f1": "range F1"}
+FIGURE_NAMES: Mapping[str, str] = FIGURES | OTHER_FIGURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Match:
         return None if self.difference is None else self.difference > 0
 
     def __str__(self) -> str:
-        name, figure = NAMES[self.reference], (FIGURES | OTHER_FIGURES)[self.figure]
+        name, figure = NAMES[self.reference], FIGURE_NAMES[self.figure]
         if self.model is None or self.other is None or self.difference is None:
             return f"Cannot be compared with {name} in {figure}"
         verb = "Beats" if self.beats else "Does not beat"
@@ -76,7 +77,7 @@ class Contest:
 
 
 def contest(summaries: Mapping[str, Summary], by_file: Sequence[Mapping[str, Summary]]) -> Contest:
-    """summaries: see `judged.summarise`, by detector, the model's among them. by_file: the same of each file."""
+    """summaries: by detector, see `judged.summarise`, the model's among them. by_file: the same of each file."""
     return Contest(_matches(summaries, by_file, FIGURES), _matches(summaries, by_file, OTHER_FIGURES))
 
 

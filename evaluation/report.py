@@ -7,9 +7,11 @@ from typing import Any
 
 from detector import Detector
 from evaluation.charts import auc_by_file, p_value_chart, reliability_chart
+from evaluation.contest import FIGURE_NAMES
 from evaluation.evaluate import Evaluation
 from evaluation.extracts import Extract, worst_false_alarms, worst_misses
 from evaluation.page import (
+    DASH,
     Row,
     cards,
     definitions,
@@ -22,7 +24,7 @@ from evaluation.page import (
     table,
 )
 from evaluation.record import record
-from evaluation.rivals import MODEL
+from evaluation.rivals import ALWAYS_ON, MODEL, NAMES
 from evaluation.tables import (
     calls,
     classes_table,
@@ -144,20 +146,37 @@ def _verdict(contest: dict[str, Any]) -> str:
         False: (" bad", "Does not beat every plain detector."),
         None: (" open", "Cannot be compared with plain detectors: no labelled faults."),
     }[beats]
-    matches = "".join(
-        f"<li class={'won' if match['beats'] else 'lost'}>{escape(_said(match))}</li>"
-        for match in (*contest["matches"], *contest["behind_in"])
-    )
-    return f'<div class="verdict{style}"><strong>{answer}</strong><ul>{matches}</ul></div>'
+    matches = [match for match in (*contest["matches"], *contest["behind_in"]) if match["beats"] is not None]
+    rows = [_match(match) for match in matches]
+    heads = [
+        "against:",
+        "figure:",
+        "model",
+        "it",
+        "difference",
+        "higher in",
+        "mean over files, 95 % interval",
+    ]
+    behind = sorted({FIGURE_NAMES[match["figure"]] for match in contest["behind_in"]})
+    also = f" But behind in {', '.join(behind)}." if behind and beats else ""
+    return f'<div class="verdict{style}"><strong>{answer}{also}</strong>{table(heads, rows) if rows else ""}</div>'
 
 
-def _said(match: dict[str, Any]) -> str:
-    low, high = match["by_file"]["low"], match["by_file"]["high"]
-    if low is None:
-        return str(match["in_words"])
-    mean = match["by_file"]["mean"]
-    return (
-        f"{match['in_words']}, on average by {mean:+.3f} (95 % interval over files {low:+.3f} to {high:+.3f})"
+def _match(match: dict[str, Any]) -> Row:
+    paired = match["by_file"]
+    mean, low, high = paired["mean"], paired["low"], paired["high"]
+    over_files = DASH if low is None else f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    return Row(
+        [
+            NAMES[match["reference"]],
+            FIGURE_NAMES[match["figure"]],
+            number(match["model"]),
+            number(match["other"]),
+            f"{match['difference']:+.3f}",
+            f"{paired['higher']} of {len(paired['differences'])} files",
+            over_files,
+        ],
+        "" if match["beats"] else "lost",
     )
 
 
@@ -188,7 +207,7 @@ def _detectors(content: dict[str, Any]) -> str:
 
 def _files(content: dict[str, Any], on_picture: OnPicture) -> str:
     on_picture("AUC by file")
-    names = [MODEL, *content["references"]]
+    names = {name: NAMES[name] for name in (MODEL, *content["references"]) if name != ALWAYS_ON}
     auc = {
         file: {
             name: (summary if name == MODEL else content["references"][name]["files"][file]).get("auc")
@@ -197,7 +216,7 @@ def _files(content: dict[str, Any], on_picture: OnPicture) -> str:
         for file, summary in content["files"].items()
     }
     known = {file: by for file, by in auc.items() if by[MODEL] is not None}
-    chart = picture(auc_by_file(known), "ROC AUC of each detector, by file") if known else ""
+    chart = picture(auc_by_file(known, names), "ROC AUC of each detector, by file") if known else ""
     return section(
         "File by file", chart, files_table(content["files"], content["references"], content["all"])
     )
