@@ -69,16 +69,8 @@ def compare(
         raise CommandError("no file has labels: name their column with --label-column, or give --events")
     evaluations = {}
     for name, detector in detectors.items():
-        with err.status(f"Judging with {name}") as status:
-            evaluations[name] = evaluate(
-                detector,
-                files,
-                baseline_rows,
-                false_alarm_rate,
-                stride,
-                rule,
-                on_file=lambda file, name=name: status.update(f"Judging with {name}: {file} done"),
-            )
+        with err.status(f"Judging with {name}"):
+            evaluations[name] = evaluate(detector, files, baseline_rows, false_alarm_rate, stride, rule)
     comparison = Comparison(evaluations)
     references = {name: item for name, item in comparison.first.summaries().items() if name != "model"}
     summaries = {name: item.summary() for name, item in evaluations.items()}

@@ -69,8 +69,8 @@ def _differences(content: dict[str, Any]) -> str:
     level = f"{bootstrap['level']:.0%} interval"
     heads = ["model:", "figure:", "mean difference", level, "better in", "worse in", "equal in", "answer:"]
     about = (
-        f"Each figure less that of {content['models'][0]}, file by file; the mean over files, and a percentile"
-        f" bootstrap interval of it: {bootstrap['resamples']:,} resamples of whole files, seed"
+        f"Each figure less that of {content['models'][0]}, file by file; the mean over files, and a"
+        f" percentile bootstrap interval of it: {bootstrap['resamples']:,} resamples of whole files, seed"
         f" {bootstrap['seed']}. Many figures are looked at, so that one in twenty may seem clear by chance."
     )
     return section(f"Against {content['models'][0]}", paragraph(about, quiet=True), table(heads, rows))

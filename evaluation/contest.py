@@ -77,7 +77,7 @@ class Contest:
 
 
 def contest(summaries: Mapping[str, Summary], by_file: Sequence[Mapping[str, Summary]]) -> Contest:
-    """summaries: by detector, see `judged.summarise`, the model's among them. by_file: the same of each file."""
+    """summaries: by detector, the model's among them, see `judged.summarise`. by_file: the same by file."""
     return Contest(_matches(summaries, by_file, FIGURES), _matches(summaries, by_file, OTHER_FIGURES))
 
 

@@ -159,7 +159,8 @@ def _verdict(contest: dict[str, Any]) -> str:
     ]
     behind = sorted({FIGURE_NAMES[match["figure"]] for match in contest["behind_in"]})
     also = f" But behind in {', '.join(behind)}." if behind and beats else ""
-    return f'<div class="verdict{style}"><strong>{answer}{also}</strong>{table(heads, rows) if rows else ""}</div>'
+    details = table(heads, rows) if rows else ""
+    return f'<div class="verdict{style}"><strong>{answer}{also}</strong>{details}</div>'
 
 
 def _match(match: dict[str, Any]) -> Row:
