@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import note
+from cli.judging import AlarmAfterOption, alarm_after_of
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
 from cli.service_address import DEFAULT_URL, UrlOption
@@ -42,6 +43,7 @@ def replay(
         typer.Option(min=0.001, help="Multiple of real time; as fast as the service answers if not given."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Most windows in one request.")] = 64,
+    alarm_after: AlarmAfterOption = None,
     out: OutOption = None,
     form: FormatOption = None,
     key: Annotated[
@@ -59,6 +61,7 @@ def replay(
     `offnormal replay pump7.csv --baseline-rows 400 --out verdicts.csv`
     """
     chosen = choose_format(out, form) if out else None
+    rule = alarm_after_of(alarm_after)
 
     from cli.playing import Manner, play
     from cli.replay_view import ReplayView, print_report
@@ -66,6 +69,7 @@ def replay(
 
     manner = Manner(asset, baseline_rows, batch, speed)
     tallies: list[Tally] = []
+    persisted: list[Tally] = []
     with ServiceClient(url, key) as client:
         served = client.model(model, version)
         note(f"{served.name} {served.version} at {url}")
@@ -76,10 +80,14 @@ def replay(
                     write = stack.enter_context(verdict_file(out, chosen, served.classes))
                 view = stack.enter_context(ReplayView())
                 for recording in recordings(paths, reading, events):
-                    tallies.append(Tally(recording.name))
+                    period = recording.period_s or served.period_s
+                    tallies.append(Tally(recording.name, period_s=period))
+                    if rule is not None:
+                        persisted.append(Tally(recording.name, rule, period))
                     view.begin(tallies[-1], len(recording.values))
                     for rows in play(recording, client, served, manner):
-                        tallies[-1].add(rows)
+                        for tally in (tallies[-1], *persisted[-1:]):
+                            tally.add(rows)
                         if write:
                             write(rows)
                         view.add(rows)
@@ -90,5 +98,7 @@ def replay(
         finally:
             # Also after an interrupt or an error of the service: what was measured is not thrown away.
             print_report(tallies)
+            if rule is not None:
+                print_report(persisted, rule)
             if out and tallies:
                 note(f"verdicts are in {out}")

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import VERDICT_STYLES, out
-from evaluation.detection import RowFigures, Tally, pool
+from evaluation.detection import FalseAlarms, RowFigures, Tally, pool
+from evaluation.persistence import AlarmAfter
 from evaluation.verdict_row import ANOMALOUS, BASELINE, CANNOT_JUDGE, NORMAL, VerdictRow
 
 # The strip takes what the name and the counts leave of the terminal's width, but within these bounds.
@@ -121,12 +122,13 @@ def _newest(row: VerdictRow) -> Text:
     return text
 
 
-def print_report(tallies: Sequence[Tally]) -> None:
-    """Detection figures, where the files have labels."""
+def print_report(tallies: Sequence[Tally], rule: AlarmAfter | None = None) -> None:
+    """Detection figures, where the files have labels. rule: of persistence, that the tallies count by."""
     labelled = [(tally, figures) for tally in tallies if (figures := tally.figures) is not None]
     if not labelled:
         return
-    table = _table("Rows, each judged by the window that ends at it")
+    after = "" if rule is None else f", alarms after {rule} windows"
+    table = _table(f"Rows, each judged by the window that ends at it{after}")
     table.add_column("file", overflow="fold")
     for name in (
         "rows",
@@ -151,14 +153,25 @@ def print_report(tallies: Sequence[Tally]) -> None:
         out.print(
             f"{pooled.unjudged} rows could not be judged; in a fault they count as missed.", style="dim"
         )
-    _print_events(tallies)
+    _print_false_alarms(sum((tally.false_alarms for tally, _ in labelled), FalseAlarms()))
+    _print_events(tallies, after)
 
 
-def _print_events(tallies: Sequence[Tally]) -> None:
+def _print_false_alarms(alarms: FalseAlarms) -> None:
+    if alarms.per_hour is not None:
+        rate = f"{alarms.per_hour:.1f} an hour of normal operation"
+    elif alarms.per_1000_rows is not None:
+        rate = f"{alarms.per_1000_rows:.1f} in 1,000 rows of normal operation"
+    else:
+        return
+    out.print(f"{alarms.raised} false alarms raised: {rate}.", style="dim")
+
+
+def _print_events(tallies: Sequence[Tally], after: str) -> None:
     events = [event for tally in tallies for event in tally.events]
     if not events:
         return
-    table = _table("Faults")
+    table = _table(f"Faults{after}")
     table.add_column("file", overflow="fold")
     table.add_column("fault", overflow="fold")
     table.add_column("from\nrow", justify="right", no_wrap=True)
