@@ -3,7 +3,7 @@
 import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from cli.recordings import recordings
 
 if TYPE_CHECKING:
     from detector import Detector
+    from evaluation.compare import Comparison
     from history.options import ReadOptions
 
 
@@ -72,9 +73,10 @@ def compare(
         with err.status(f"Judging with {name}"):
             evaluations[name] = evaluate(detector, files, baseline_rows, false_alarm_rate, stride, rule)
     comparison = Comparison(evaluations)
-    references = {name: item for name, item in comparison.first.summaries().items() if name != "model"}
-    summaries = {name: item.summary() for name, item in evaluations.items()}
-    out.print(detectors_table(summaries | references, "Detection"))
+    out.print(detectors_table(_summaries(comparison), "Detection"))
+    if rule is not None:
+        title = f"Detection with alarms after {rule} windows"
+        out.print(detectors_table(_summaries(comparison, persisted=True), title))
     out.print(differences_table(comparison.differences()))
     for remark in (*notes(comparison), comparison.first.references_from):
         note(remark)
@@ -90,6 +92,12 @@ def compare(
         note(f"wrote {report}")
 
 
+def _summaries(comparison: "Comparison", persisted: bool = False) -> dict[str, dict[str, Any]]:
+    from evaluation.judged import summarise
+
+    return {name: summarise(judged) for name, judged in comparison.detectors(persisted).items()}
+
+
 def _split(what: list[str], store: Path) -> tuple[dict[str, "Detector"], list[Path]]:
     """Models up to the first argument that is none, then files. Raises CommandError, naming the argument."""
     from detector import Detector
@@ -102,7 +110,8 @@ def _split(what: list[str], store: Path) -> tuple[dict[str, "Detector"], list[Pa
         if name in detectors:
             if detectors[name].artefact.sha256 == detector.artefact.sha256:
                 raise CommandError(f"{rest[0]}: {name} is given twice")
-            name = f"{name} in {folder}"
+            name = f"{name}#{len(detectors) + 1}"
+            note(f"{name} is {folder}")
         detectors[name] = detector
         rest.pop(0)
     if len(detectors) < 2:

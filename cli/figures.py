@@ -33,14 +33,14 @@ _BESIDE = {
     "recall": "recall",
     "false_alarm_rate": "false-alarm rate",
     "missed_alarm_rate": "missed-alarm rate",
-    "auc": "ROC AUC, mean over files",
-    "pr_auc": "PR AUC, mean over files",
-    "vus_pr": "VUS-PR, mean over files",
-    "range_f1": "range F1, mean over files",
+    "auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "vus_pr": "VUS-PR",
+    "range_f1": "range F1",
     "events_found": "faults found",
     "median_delay_s": "median delay, s",
-    "false_alarms_per_hour": "false alarms raised per hour",
-    "false_alarms_per_1000_rows": "false alarms raised per 1,000 rows",
+    "false_alarms_per_hour": "false alarms / h",
+    "false_alarms_per_1000_rows": "false alarms / 1,000 rows",
 }
 
 
@@ -69,7 +69,7 @@ def detectors_table(summaries: Mapping[str, Summary], title: str) -> Table:
     table = empty_table(title)
     table.add_column("", no_wrap=True)
     for name in summaries:
-        table.add_column(NAMES.get(name, name), justify="right", no_wrap=True)
+        table.add_column(NAMES.get(name, name), justify="right", overflow="fold", min_width=8)
     for key in figures:
         table.add_row(_BESIDE[key], *(cell(key, summary) for summary in summaries.values()))
     return table
@@ -110,10 +110,13 @@ def print_contest(contest: "Contest") -> None:
 
 def differences_table(differences: "Sequence[Difference]") -> Table:
     """One row a figure of a model, as it differs from the first model, over files."""
+    from evaluation.rivals import NAMES
+
     against = differences[0].against
-    table = empty_table(f"Against {against}, file by file")
+    table = empty_table(f"Compared with {against}, file by file")
+    table.padding = 0
     table.add_column("", overflow="fold")
-    table.add_column("figure")
+    table.add_column("figure", overflow="fold")
     for head in ("mean", "95 % interval", "better", "worse", "equal"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("")
@@ -122,7 +125,7 @@ def differences_table(differences: "Sequence[Difference]") -> Table:
         interval = "–" if measured.low is None else f"{measured.low:+.3f} {measured.high:+.3f}"
         style = {"better": "green", "worse": "bold red"}.get(item.answer, "dim")
         table.add_row(
-            item.model,
+            NAMES.get(item.model, item.model),
             item.figure.name,
             "–" if measured.mean is None else f"{measured.mean:+.3f}",
             interval,

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from evaluation.contest import FIGURES as DECIDING
 from evaluation.errors import EvaluationError
 from evaluation.evaluate import Evaluation
-from evaluation.judged import summarise
+from evaluation.judged import Judged, summarise
 from evaluation.paired import LEAST_FILES, LEVEL, RESAMPLES, SEED, Paired, paired
 from evaluation.rivals import MODEL
 
@@ -28,8 +29,8 @@ FIGURES = (
     Figure("pr_auc", "PR AUC", 1),
     Figure("vus_pr", "VUS-PR", 1),
     Figure("range_f1", "range F1", 1),
-    Figure("false_alarm_rate", "false-alarm rate", -1),
-    Figure("missed_alarm_rate", "missed-alarm rate", -1),
+    Figure("false_alarm_rate", "false alarms", -1),
+    Figure("missed_alarm_rate", "missed", -1),
 )
 
 
@@ -53,12 +54,12 @@ class Difference:
 
     @property
     def answer(self) -> str:
-        """What the interval says: `better`, `worse`, `no clear difference`, or `too few files`."""
+        """What the interval says: `better`, `worse`, `unclear`, or `too few files`."""
         low, high = self.paired.low, self.paired.high
         if low is None or high is None:
             return "too few files"
         if low <= 0 <= high:
-            return "no clear difference"
+            return "unclear"
         return "better" if (low > 0) == (self.figure.better > 0) else "worse"
 
 
@@ -83,32 +84,32 @@ class Comparison:
     def first(self) -> Evaluation:
         return next(iter(self.evaluations.values()))
 
-    def files(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Figures by file, by model."""
-        return {
-            result.recording.name: {
-                name: summarise([evaluation.files[place].judged[MODEL]])
-                for name, evaluation in self.evaluations.items()
-            }
-            for place, result in enumerate(self.first.files)
-        }
+    def detectors(self, persisted: bool = False) -> dict[str, list[Judged]]:
+        """The models, then the plain detectors of the first one: what each made of each file."""
+        models = {name: _judged(item, MODEL, persisted) for name, item in self.evaluations.items()}
+        plain = [name for name in self.first.summaries() if name != MODEL]
+        return models | {name: _judged(self.first, name, persisted) for name in plain}
 
     def differences(self) -> list[Difference]:
-        """Every later model against the first, in every figure."""
-        against, *others = self.evaluations
-        files = list(self.files().values())
+        """Every later model against the first, in every figure; every plain detector in those that decide."""
+        against = next(iter(self.evaluations))
+        by_file = {name: [summarise([one]) for one in files] for name, files in self.detectors().items()}
         return [
             Difference(
                 name,
                 against,
                 figure,
-                paired(
-                    [by[against].get(figure.key) for by in files], [by[name].get(figure.key) for by in files]
-                ),
+                paired(*([one.get(figure.key) for one in by_file[key]] for key in (against, name))),
             )
-            for name in others
+            for name in by_file
+            if name != against
             for figure in FIGURES
+            if name in self.evaluations or figure.key in DECIDING
         ]
+
+
+def _judged(evaluation: Evaluation, name: str, persisted: bool) -> list[Judged]:
+    return [(result.persisted if persisted else result.judged)[name] for result in evaluation.files]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -135,26 +136,36 @@ def notes(comparison: Comparison) -> list[str]:
 def record(comparison: Comparison) -> dict[str, Any]:
     """Everything that the page shows in numbers, ready for `json.dumps`."""
     first = comparison.first
-    names: Sequence[str] = list(comparison.evaluations)
+    files = [result.recording.name for result in first.files]
+    models: Sequence[str] = list(comparison.evaluations)
+
+    def figures(persisted: bool = False) -> dict[str, Any]:
+        return {
+            name: {
+                "all": summarise(judged),
+                "files": {file: summarise([one]) for file, one in zip(files, judged, strict=True)},
+            }
+            for name, judged in comparison.detectors(persisted).items()
+        }
+
     return {
         "schema_version": SCHEMA_VERSION,
-        "models": names,
+        "models": models,
+        "created": {name: item.manifest.created for name, item in comparison.evaluations.items()},
+        "files": files,
         "settings": {
             "baseline_rows": first.baseline_rows,
             "stride": first.stride,
             "alarm_after": None if first.alarm_after is None else str(first.alarm_after),
+            "false_alarm_rate_asked": {
+                name: item.false_alarm_rate_asked for name, item in comparison.evaluations.items()
+            },
         },
         "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "level": LEVEL, "over": "files"},
         "notes": notes(comparison),
-        "all": {name: item.summary() for name, item in comparison.evaluations.items()},
-        "persisted": {
-            name: item.summaries(persisted=True)[MODEL] for name, item in comparison.evaluations.items()
-        }
-        if first.alarm_after
-        else None,
-        "references_from": f"Plain detectors are those of {names[0]}. {first.references_from}",
-        "references": {name: item for name, item in first.summaries().items() if name != MODEL},
-        "files": comparison.files(),
+        "references_from": f"Plain detectors are those of {models[0]}. {first.references_from}",
+        "detectors": figures(),
+        "persisted": figures(persisted=True) if first.alarm_after else None,
         "differences": [
             {
                 "model": item.model,

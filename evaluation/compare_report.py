@@ -7,7 +7,7 @@ from typing import Any
 from evaluation.charts import auc_by_file
 from evaluation.compare import FIGURES, Comparison, record
 from evaluation.page import DASH, Cell, Row, document, number, paragraph, percent, picture, section, table
-from evaluation.rivals import NAMES
+from evaluation.rivals import ALWAYS_ON, NAMES
 from evaluation.tables import FIGURES as COLUMNS
 
 _STYLES = {"better": "right", "worse": "wrong"}
@@ -24,14 +24,18 @@ def page(content: dict[str, Any]) -> str:
     title = " and ".join([", ".join([first, *others[:-1]]), others[-1]])
     rows = content["settings"]["baseline_rows"]
     by = f"each commissioned from its first {rows} rows" if rows else "judged by each model's own baseline"
+    made = ", ".join(f"{name} {when}" for name, when in content["created"].items())
     head = "\n".join(
         [
             f"<h1>{escape(title)}</h1>",
-            paragraph(f"{len(content['files'])} recordings, {by}.", quiet=True),
+            paragraph(f"{len(content['files'])} recordings, {by}. Made: {made}.", quiet=True),
             *(paragraph(note, quiet=True) for note in content["notes"]),
         ]
     )
-    auc = {file: {name: by[name].get("auc") for name in by} for file, by in content["files"].items()}
+    auc = {
+        file: {name: item["files"][file].get("auc") for name, item in content["detectors"].items()}
+        for file in content["files"]
+    }
     known = {file: by for file, by in auc.items() if by[first] is not None}
     names = {name: name for name in content["models"]}
     chart = picture(auc_by_file(known, names), "ROC AUC of each model, by file") if known else ""
@@ -55,7 +59,7 @@ def _differences(content: dict[str, Any]) -> str:
         rows.append(
             Row(
                 [
-                    item["model"],
+                    NAMES.get(item["model"], item["model"]),
                     names[item["figure"]],
                     DASH if item["mean"] is None else f"{item['mean']:+.3f}",
                     DASH if low is None else f"{low:+.3f} to {high:+.3f}",
@@ -77,36 +81,46 @@ def _differences(content: dict[str, Any]) -> str:
 
 
 def _side_by_side(content: dict[str, Any]) -> str:
-    def rows(summaries: dict[str, Any], style: str = "") -> list[Row]:
-        return [
-            Row([NAMES.get(name, name), *(column.show(summary) for column in COLUMNS)], style)
-            for name, summary in summaries.items()
+    def figures(detectors: dict[str, Any]) -> str:
+        rows = [
+            Row(
+                [NAMES.get(name, name), *(column.show(item["all"]) for column in COLUMNS)],
+                "strong" if name in content["models"] else "",
+            )
+            for name, item in detectors.items()
         ]
+        return table(["detector:", *(column.head for column in COLUMNS)], rows)
 
-    heads = ["detector:", *(column.head for column in COLUMNS)]
-    parts = [
-        table(heads, [*rows(content["all"], "strong"), *rows(content["references"])]),
-        paragraph(content["references_from"], quiet=True),
-    ]
+    parts = [figures(content["detectors"]), paragraph(content["references_from"], quiet=True)]
     if content["persisted"]:
         rule = content["settings"]["alarm_after"]
-        parts += [f"<h3>With alarms that persist: {rule}</h3>", table(heads, rows(content["persisted"]))]
+        parts += [f"<h3>With alarms that persist: {rule}</h3>", figures(content["persisted"])]
     return section("Side by side", *parts)
 
 
 def _files(content: dict[str, Any]) -> str:
-    models = content["models"]
-    shown = (("ROC AUC", "auc"), ("F1", "f1"))
-    rates = (("false alarms", "false_alarm_rate"), ("missed", "missed_alarm_rate"))
+    """F1 and AUC of every detector, both rates of the models."""
+    detectors, models = content["detectors"], content["models"]
+    ranked = [name for name in detectors if name != ALWAYS_ON]
+    blocks = [
+        ("ROC AUC", "auc", ranked, number),
+        ("F1", "f1", list(detectors), number),
+        ("false alarms", "false_alarm_rate", models, percent),
+        ("missed", "missed_alarm_rate", models, percent),
+    ]
     rows = [
         Row(
             [
                 file,
-                *(number(by[name].get(key)) for _, key in shown for name in models),
-                *(percent(by[name].get(key)) for _, key in rates for name in models),
+                *(
+                    show(detectors[name]["files"][file].get(key))
+                    for _, key, names, show in blocks
+                    for name in names
+                ),
             ]
         )
-        for file, by in content["files"].items()
+        for file in content["files"]
     ]
-    groups = [("", 1), *((head, len(models)) for head, _ in (*shown, *rates))]
-    return table(["file:", *(list(models) * 4)], rows, groups)
+    heads = ["file:", *(NAMES.get(name, name) for _, _, names, _ in blocks for name in names)]
+    groups = [("", 1), *((title, len(names)) for title, _, names, _ in blocks)]
+    return table(heads, rows, groups)
