@@ -10,6 +10,9 @@ _EXTRAS = {
     "scipy": "train",
     "onnx": "train",
     "matplotlib": "train",
+    "optuna": "train",
+    "tensorboard": "train",
+    "tomli_w": "train",
 }
 _BASES = {
     "detector.errors": "DetectorError",

@@ -1,33 +1,43 @@
 """`offnormal train`: from a historian's files to a published model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import err, note, out
+from cli.console import err, note, out, warn
 from cli.errors import CommandError
 from cli.figures import figures_table
+from cli.interruption import Interruption
 from cli.model_choice import DEFAULT_MODELS, ModelsOption
 from cli.quiet import native_stderr_hidden
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
+from cli.training_view import OnStep, training_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from cli.training_order import Order
     from history.options import ReadOptions
     from history.recording import Recording
+    from training.pipeline import Trained
+    from training.recipe import Recipe
+    from training.run import RunFolder
+
+RUN_PANEL = "Runs that can be interrupted"
+# Where the run goes that was interrupted and given no folder.
+RUNS = Path("runs")
 
 
 @with_read_options
 def train(
     paths: Annotated[
-        list[Path], typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True)
-    ],
-    name: Annotated[str, typer.Option(help="Name of the model; an existing one gets its next version.")],
+        list[Path] | None,
+        typer.Argument(help="Historian files (CSV, Parquet) and folders of them.", exists=True),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model; an existing one gets its next version.")
+    ] = None,
     models: ModelsOption = DEFAULT_MODELS,
     recipe: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="TOML file; see docs/training.md.")
@@ -47,6 +57,34 @@ def train(
     description: Annotated[str, typer.Option(help="Where the data comes from, for the model's card.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the data, for the model's card.")] = "",
     events: EventsOption = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=RUN_PANEL,
+            help="New folder for recipe, curves and checkpoints; unless given, only an interrupted run has "
+            "one, in runs/.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            rich_help_panel=RUN_PANEL,
+            help="Go on with the run in this folder, as it was asked for: needs no files and no name.",
+        ),
+    ] = None,
+    publish_interrupted: Annotated[
+        bool,
+        typer.Option(
+            "--publish-interrupted",
+            rich_help_panel=RUN_PANEL,
+            help="When interrupted, calibrate and publish the best weights so far.",
+        ),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(rich_help_panel=RUN_PANEL, help="Write losses there for TensorBoard.")
+    ] = None,
     *,
     reading: "ReadOptions",
 ) -> None:
@@ -54,29 +92,45 @@ def train(
 
     Labels are a column (found by its name) or a file of events. Without labels the files should be mostly
     normal operation; faults are then injected. Some recordings are kept apart for calibration and for the
-    figures that are reported.
+    figures that are reported. Ctrl-C leaves a folder from which the training goes on.
 
     `offnormal train exports/ --name pump7`
     """
-    units = _units(unit or [])
     # What can be wrong with the arguments and the files is said before TensorFlow takes its seconds to load.
-    from detector import ModelStore
+    from cli.training_order import Order, absolute, read_order
     from training.publish import check_name
     from training.recipe import read_recipe
+    from training.run import RUN_FILE, RunFolder
 
-    check_name(name)
-    settings = read_recipe(recipe, window_steps=window, baseline_rows=baseline_rows, seed=seed)
-    training, reported = _read(paths, test or [], reading, events)
-    note("Loading TensorFlow ...")
-    with native_stderr_hidden():
-        from training.pipeline import About
-        from training.pipeline import train as run
-
-    with _progress() as (on_stage, on_step):
-        trained = run(
-            training, About(name, description, licence, units), ModelStore(models), settings, reported,
-            on_stage, on_step,
-        )  # fmt: skip
+    if resume is not None:
+        if paths or name or recipe or test or run_folder or window or baseline_rows or seed is not None:
+            raise typer.BadParameter("takes no files, name or recipe", param_hint="--resume")
+        folder = RunFolder.open(resume)
+        order, settings = read_order(folder.order, resume / RUN_FILE), folder.recipe
+        for library, (began, now) in folder.other_versions.items():
+            warn(f"{resume}: began with {library} {began}, this is {now}: the model may come out otherwise")
+    else:
+        if not paths:
+            raise typer.BadParameter("name files or folders to train on", param_hint="PATHS")
+        if name is None:
+            raise typer.BadParameter("a model needs a name", param_hint="--name")
+        check_name(name)
+        settings = read_recipe(recipe, window_steps=window, baseline_rows=baseline_rows, seed=seed)
+        order = Order(
+            paths=absolute(paths),
+            name=name,
+            models=str(models.resolve()),
+            test=absolute(test or []),
+            events=str(events.resolve()) if events else None,
+            reading=reading,
+            units=_units(unit or []),
+            description=description,
+            licence=licence,
+        )
+        by_time = RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+        folder = RunFolder(run_folder or by_time, order.as_json())
+    keep = resume is not None or run_folder is not None
+    trained = _run(order, settings, folder, keep, publish_interrupted, tensorboard)
     manifest = trained.manifest
     if manifest.metrics:
         out.print(figures_table({f"{manifest.name} {trained.folder.name}": manifest.metrics}))
@@ -85,22 +139,80 @@ def train(
         f"trained on {len(parts.train)}, calibrated on {len(parts.calibration)}, reported on "
         f"{len(parts.test)} recordings, divided by {parts.by}"
     )
-    out.print(f"Published {trained.folder}", style="bold green", soft_wrap=True)
+    here = Path.cwd()
+    shown = trained.folder.relative_to(here) if trained.folder.is_relative_to(here) else trained.folder
+    out.print(f"Published {shown}", style="bold green", soft_wrap=True)
 
 
-def _read(
-    paths: list[Path], test: list[Path], reading: "ReadOptions", events: Path | None
-) -> tuple[list["Recording"], list["Recording"]]:
+def _run(
+    order: "Order",
+    settings: "Recipe",
+    folder: "RunFolder",
+    keep: bool,
+    publish_interrupted: bool,
+    tensorboard: Path | None,
+) -> "Trained":
+    """Train as ordered. Exits, after saying how to go on, when it is interrupted."""
+    from training.errors import Interrupted
+
+    training, reported = _read(order)
+    note("Loading TensorFlow ...")
+    with native_stderr_hidden():
+        from detector import ModelStore
+        from training.pipeline import About, Run
+        from training.pipeline import train as run
+    about = About(order.name, order.description, order.licence, order.units)
+    try:
+        with Interruption() as interruption, training_progress() as (on_stage, on_step):
+            return run(
+                training,
+                about,
+                ModelStore(Path(order.models)),
+                settings,
+                reported,
+                on_stage,
+                _recorded(on_step, tensorboard, settings),
+                interruption.asked,
+                Run(folder, keep, publish_interrupted),
+            )
+    except Interrupted as stopped:
+        err.print(
+            f"Interrupted after step {stopped.step} of {stopped.steps}. To go on:\n"
+            f"  offnormal train --resume {folder.path}",
+            soft_wrap=True,
+            markup=False,
+        )
+        raise typer.Exit(interruption.exit_code) from None
+
+
+def _recorded(on_step: OnStep, tensorboard: Path | None, settings: "Recipe") -> OnStep:
+    """`on_step`, and a record for TensorBoard if one is wanted."""
+    if tensorboard is None:
+        return on_step
+    from training.tensorboard import TensorBoard
+
+    board = TensorBoard(tensorboard, settings)
+
+    def both(step: int, steps: int, reconstruction: float, classification: float) -> None:
+        board(step, steps, reconstruction, classification)
+        on_step(step, steps, reconstruction, classification)
+
+    return both
+
+
+def _read(order: "Order") -> tuple[list["Recording"], list["Recording"]]:
     """Recordings to train on, and those to report on; a file that is both is reported on."""
     from history.read import find_files
 
+    paths, test = list(map(Path, order.paths)), list(map(Path, order.test))
+    events = Path(order.events) if order.events else None
     held_out = {file.path for file in find_files(test)} if test else set()
     training: list[Recording] = []
     reported: list[Recording] = []
     everything = [*paths, *test]
     with err.status("Reading files"):
         for file, recording in zip(
-            find_files(everything), recordings(everything, reading, events), strict=True
+            find_files(everything), recordings(everything, order.reading, events), strict=True
         ):
             (reported if file.path in held_out else training).append(recording)
             quality = recording.quality
@@ -123,33 +235,3 @@ def _units(pairs: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{pair!r}: expected SENSOR=UNIT", param_hint="--unit")
         units[sensor] = unit
     return units
-
-
-@contextmanager
-def _progress() -> Iterator[tuple["Callable[[str], None]", "Callable[[int, int, float, float], None]"]]:
-    """A bar with the losses and the time left, and a line for each stage that is done."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
-        TextColumn("{task.fields[losses]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
-        console=err,
-    )
-    tasks: list[TaskID] = []
-
-    def on_stage(stage: str) -> None:
-        if tasks:
-            progress.update(tasks[-1], total=1.0, completed=1.0)
-        tasks.append(progress.add_task(stage, total=None, losses=""))
-
-    def on_step(step: int, steps: int, reconstruction: float, classification: float) -> None:
-        losses = f"{step}/{steps}, losses {reconstruction:.2f} {classification:.2f}"
-        progress.update(tasks[-1], total=steps, completed=step, losses=losses)
-
-    with progress:
-        yield on_stage, on_step
-        if tasks:
-            progress.update(tasks[-1], total=1.0, completed=1.0)

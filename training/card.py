@@ -52,8 +52,18 @@ def _network(manifest: Manifest) -> str:
 
 {architecture.cell.upper()} autoencoder with a softmax head, {units} units, {architecture.parameters:,} parameters.
 Windows of {window.steps} steps, at least {window.minimum_steps}; {period}. Classes: {", ".join(manifest.classes)}.
-Fitted by {recipe["reconstruction_steps"]} optimiser steps on the reconstruction, then {recipe["joint_steps"]} on both
-losses, seed {recipe["seed"]}."""
+{_fitting(recipe)}, seed {recipe["seed"]}."""
+
+
+def _fitting(recipe: dict[str, Any]) -> str:
+    first, joint = recipe["reconstruction_steps"], recipe["joint_steps"]
+    if recipe.get("loss_weights"):
+        fitted = f"Fitted by {first + joint} optimiser steps on both losses, their weights by a schedule"
+    else:
+        fitted = f"Fitted by {first} optimiser steps on the reconstruction, then {joint} on both\nlosses"
+    if "stopped_at_step" in recipe:
+        fitted += f"; interrupted after step {recipe['stopped_at_step']}, and published with the best weights by then"
+    return fitted
 
 
 def _figures(manifest: Manifest, test_names: list[str], split_by: str) -> str:

@@ -54,19 +54,24 @@ def longest_run(column: Floats) -> int:
     return int(np.diff(np.concatenate([[-1], edges, [len(column) - 1]])).max())
 
 
-def describe_data(
-    recordings: Sequence[Recording], labels: str, description: str, licence: str
-) -> TrainingData:
-    """Fingerprint of the readings and labels themselves, whatever file format they came in."""
+def fingerprint(recordings: Sequence[Recording]) -> str:
+    """SHA-256 of the readings and labels themselves, whatever file format they came in."""
     digest = hashlib.sha256()
     for recording in sorted(recordings, key=lambda r: r.name):
         digest.update("\0".join([recording.name, *recording.sensors]).encode())
         digest.update(np.ascontiguousarray(recording.values).tobytes())
         if recording.labels is not None:
             digest.update("\0".join(map(str, recording.labels)).encode())
+    return digest.hexdigest()
+
+
+def describe_data(
+    recordings: Sequence[Recording], labels: str, description: str, licence: str
+) -> TrainingData:
+    """What a model was made from, for its manifest."""
     stamps = [r.timestamps for r in recordings if r.timestamps is not None and len(r.timestamps)]
     return TrainingData(
-        sha256=digest.hexdigest(),
+        sha256=fingerprint(recordings),
         files=len({r.name for r in recordings}),
         rows=sum(len(r.values) for r in recordings),
         start=_iso(min(float(s.min()) for s in stamps)) if stamps else None,

@@ -1,16 +1,16 @@
 """Fitting the network, in stretches: it can be stopped after any step and taken up again, bit for bit."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from detector.windows import Singles
+from training.checkpoint import Arrays, Curves, FitState
 from training.losses import classification_loss, reconstruction_loss
 from training.recipe import Recipe
 from training.sampling import TrainingBatch, WindowSampler
@@ -20,34 +20,7 @@ from training.schedule import learning_rate, loss_weights
 BLOCK_STEPS = 25
 _OPTIMISERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
-Arrays = list[NDArray[Any]]
 OnStep = Callable[[int, int, float, float], None]
-
-
-@dataclass(slots=True)
-class Curves:
-    """Losses by optimiser step, before their weights: of the reconstruction, and of the classes."""
-
-    reconstruction: list[float] = field(default_factory=list)
-    classification: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class FitState:
-    """Everything that the next step depends on.
-
-    step: steps that are done. variables: of the network, seeds of dropout among them; optimiser: of the
-    optimiser. sampler: state of its random numbers. best: the weights with the lowest loss so far, and
-    best_loss that loss.
-    """
-
-    step: int
-    variables: Arrays
-    optimiser: Arrays
-    sampler: dict[str, Any]
-    curves: Curves
-    best: Arrays
-    best_loss: float
 
 
 class Fitting:
@@ -125,6 +98,11 @@ class Fitting:
         self._best, self._best_loss = state.best, state.best_loss
         self.curves = Curves(list(state.curves.reconstruction), list(state.curves.classification))
         self.step = state.step
+
+    @property
+    def has_best(self) -> bool:
+        """Whether enough steps are done to tell good weights from bad ones."""
+        return math.isfinite(self._best_loss)
 
     def take_best(self) -> None:
         """Give the network the weights with the lowest loss so far, by the weights of the last stage.

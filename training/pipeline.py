@@ -1,7 +1,5 @@
 """From recordings to a published model: split, fit, export, calibrate, evaluate, seal."""
 
-import importlib.metadata
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,16 +23,18 @@ from history.twin import Twin
 from training.architecture import build_network
 from training.calibrate import calibrate, empty_calibration
 from training.card import write_card
+from training.checkpoint import Curves
 from training.dataset import NORMAL, Experiment, Population, all_sensors, prepare, survey
-from training.describe import describe_data, describe_sensors
-from training.errors import NotEnoughData
+from training.describe import describe_data, describe_sensors, fingerprint
+from training.errors import Interrupted, NotEnoughData
 from training.export import export_onnx
-from training.fit import Curves, Fitting, OnStep
+from training.fit import Fitting, OnStep
 from training.golden import make_golden
 from training.keras_runtime import KERAS_FILE, KerasRuntime
 from training.losses import class_weights
 from training.publish import publish, staging
 from training.recipe import Recipe
+from training.run import RunFolder, versions
 from training.sampling import WindowSampler
 from training.split import Split, split
 
@@ -43,7 +43,8 @@ REPORT_FOLDER = "report"
 TWIN_LIMIT = 4.0
 # Test recordings that are drawn into the report.
 MOST_PICTURES = 4
-_LIBRARIES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime")
+# A run that is kept is written this often: a crash costs some seconds.
+CHECKPOINT_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,19 @@ class Trained:
     curves: Curves
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a training survives its interruption.
+
+    folder: where its state goes when it is interrupted, and with `keep` all along. publish_interrupted: then
+    the best weights so far are calibrated and published all the same.
+    """
+
+    folder: RunFolder
+    keep: bool = False
+    publish_interrupted: bool = False
+
+
 OnStage = Callable[[str], None]
 
 
@@ -77,12 +91,17 @@ def train(
     test: Sequence[Recording] = (),
     on_stage: OnStage = lambda stage: None,
     on_step: OnStep | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    run: Run | None = None,
 ) -> Trained:
     """Train a model and publish it as the next version of its name.
 
     recordings: divided into training, calibration and test (training/split.py). test: recordings to report
-    on instead. on_stage: called with what begins now, in words. on_step: see `fit`.
-    Raises TrainingError; the store is untouched unless the whole artefact was written and verified.
+    on instead. on_stage: called with what begins now, in words. on_step: see `Fitting.run`.
+    stop: whether to end early; asked after each step and between stages. run: where the state is kept, and
+    from which a training that was begun goes on.
+    Raises TrainingError, Interrupted among them; the store is untouched unless the whole artefact was written
+    and verified.
     """
     sensors = all_sensors(recordings)
     if not sensors:
@@ -110,12 +129,12 @@ def train(
     # The staging folder comes first: a store that cannot be written to must say so before, not after.
     with staging(store, about.name) as folder:
         on_stage("Fitting")
-        fitting.run(on_step=on_step)
+        stopped = _fit(fitting, recipe, run, fingerprint([*recordings, *test]), on_step, stop)
         on_stage("Exporting")
         network.save(folder / KERAS_FILE)
         export_onnx(network, population.center, population.scale, folder / MODEL_FILE)
         on_stage("Calibrating")
-        draft = _draft(about, parts, population, experiments, recipe, network.count_params())
+        draft = _draft(about, parts, population, experiments, recipe, network.count_params(), stopped)
         held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
         manifest = calibrate(draft, OnnxRuntime(folder), folder, held_out, recipe, parts.by)
         twin = Twin.fit(
@@ -123,11 +142,52 @@ def train(
         )
         twin.save(folder / TWIN_FILE)
         save_golden(folder / GOLDEN_FILE, make_golden(twin, manifest, KerasRuntime(folder), rng))
+        _end_if(stop, fitting, recipe, run)
         on_stage("Evaluating")
         manifest = _report(folder, manifest, parts, fitting.curves, recipe)
         on_stage("Publishing")
         final = publish(store, folder, manifest)
+    if run is not None:
+        run.folder.finish(final)
     return Trained(final, manifest, parts, fitting.curves)
+
+
+def _fit(
+    fitting: Fitting,
+    recipe: Recipe,
+    run: Run | None,
+    data_sha256: str,
+    on_step: OnStep | None,
+    stop: Callable[[], bool],
+) -> int | None:
+    """Fit, or go on fitting. Returns the step at which it was stopped, to be published, else None."""
+    state = None if run is None else run.folder.take_up(data_sha256)
+    if state is not None:
+        fitting.restore(state)
+    while not fitting.done and not stop():
+        fitting.run(fitting.step + CHECKPOINT_STEPS, on_step, stop)
+        if run is not None and run.keep:
+            run.folder.save(fitting.state(), recipe)
+    if fitting.done:
+        _end_if(stop, fitting, recipe, run)
+        return None
+    if run is None or not run.publish_interrupted or not fitting.has_best:
+        raise _interrupted(fitting, recipe, run)
+    fitting.take_best()
+    return fitting.step
+
+
+def _end_if(stop: Callable[[], bool], fitting: Fitting, recipe: Recipe, run: Run | None) -> None:
+    """Raises Interrupted when training is to stop and what it has is not to be published."""
+    if stop() and (run is None or not run.publish_interrupted):
+        raise _interrupted(fitting, recipe, run)
+
+
+def _interrupted(fitting: Fitting, recipe: Recipe, run: Run | None) -> Interrupted:
+    """The error, once the state is kept."""
+    if run is not None:
+        run.folder.save(fitting.state(), recipe)
+    return Interrupted(fitting.step, recipe.steps, None if run is None else run.folder.path)
 
 
 def _report(folder: Path, manifest: Manifest, parts: Split, curves: Curves, recipe: Recipe) -> Manifest:
@@ -193,6 +253,7 @@ def _draft(
     experiments: Sequence[Experiment],
     recipe: Recipe,
     parameters: int,
+    stopped_at_step: int | None = None,
 ) -> Manifest:
     labelled = any(r.labels is not None for r in parts.train)
     return Manifest(
@@ -209,6 +270,7 @@ def _draft(
         recipe={
             **recipe.model_dump(mode="json"),
             "baseline": "asset" if population.per_asset else "pooled",
+            **({} if stopped_at_step is None else {"stopped_at_step": stopped_at_step}),
         },
         calibration=empty_calibration(),
         default_false_alarm_rate=0.5,
@@ -219,9 +281,6 @@ def _draft(
             about.description,
             about.licence,
         ),
-        libraries={
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _LIBRARIES},
-        },
+        libraries=versions(),
         files={},
     )

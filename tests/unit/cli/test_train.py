@@ -1,7 +1,6 @@
 """`offnormal train`: from files to a published model."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -113,13 +112,22 @@ def test_files_without_normal_operation_are_refused(tmp_path, recipe):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["--name", "x", "--run-folder", "."], 1, "is not empty"),
+        (["--resume", "."], 2, "takes no files"),
+        (["--name", "x", "--label-columns", "a,a"], 2, "different columns"),
+        (["--name", "x", "--label-column", "a", "--label-columns", "a,b"], 2, "not both"),
+        (["--name", "x", "--label-names", "normal"], 2, "VALUE=CLASS"),
+        (["--name", "x", "--label-names", "1=a,1=b"], 2, "one value twice"),
         (["--name", "../x"], 1, "cannot name a model"),
         (["--name", "x", "--unit", "Pressure"], 2, "SENSOR=UNIT"),
         (["--name", "x", "--window", "3"], 1, "window_steps"),
         ([], 2, "--name"),
     ],
-    ids=["bad-name", "bad-unit", "window-too-small", "no-name"],
-)
+    ids=[
+        "run-folder-in-use", "resume-with-files", "column-twice", "columns-two-ways", "no-pair",
+        "value-twice", "bad-name", "bad-unit", "window-too-small", "no-name",
+    ],
+)  # fmt: skip
 def test_bad_arguments_are_refused(exports, tmp_path, arguments, code, said):
     result = train(exports, "--models", tmp_path / "models", *arguments)
     assert result.returncode == code
@@ -128,12 +136,86 @@ def test_bad_arguments_are_refused(exports, tmp_path, arguments, code, said):
     assert not (tmp_path / "models").exists()
 
 
-def test_an_interrupted_training_leaves_the_store_as_it_was(exports, tmp_path):
-    models = tmp_path / "models"
+def interrupted(cwd: Path, *arguments: object, by: signal.Signals) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a training that gets a signal while it fits.
+
+    Its bar is no sign of it on a pipe, so the run's own folder is: it is there after the first hundred steps.
+    """
+    process = subprocess.Popen(
+        command(*arguments, "--run-folder", cwd / "run"),
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    waited = time.monotonic() + 150
+    while not (cwd / "run" / "run.json").exists() and process.poll() is None and time.monotonic() < waited:
+        time.sleep(0.02)
+    process.send_signal(by)
+    said, told = process.communicate(timeout=100)
+    return process.returncode, said, told
+
+
+@pytest.fixture
+def long_recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "long.toml"
+    path.write_text(RECIPE.format(steps=1500))
+    return path
+
+
+def test_a_training_that_was_interrupted_and_goes_on_gives_the_same_model(exports, long_recipe, tmp_path):
+    ordered = (exports, "--name", "x", "--recipe", long_recipe, "--seed", "4", "--unit", "Pressure=bar")
+    code, _, told = interrupted(tmp_path, *ordered, "--models", "models", by=signal.SIGINT)
+    assert code == 130
+    assert "Traceback" not in told
+    assert not any((tmp_path / "models").glob("x/*"))
+    assert "offnormal train --resume" in told
+    run = tmp_path / "run"
+    steps = len((run / "curves.csv").read_text().splitlines()) - 1
+    assert 100 <= steps < 3000
+
+    (tmp_path / "elsewhere").mkdir()
+    resumed = subprocess.run(
+        command("--resume", run),
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert len((run / "curves.csv").read_text().splitlines()) == 3001
+
+    assert train(*ordered, "--models", tmp_path / "whole").returncode == 0
+    one, other = tmp_path / "models" / "x" / "1", tmp_path / "whole" / "x" / "1"
+    for name in ("model.onnx", "twin.npz"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, other)]
+    for key in ("metrics", "calibration", "recipe", "sensors", "training_data"):
+        assert manifests[0][key] == manifests[1][key], key
+    assert manifests[0]["sensors"][0]["unit"] == "bar"
+
+    again = train("--resume", run)
+    assert again.returncode == 1
+    assert "nothing is left to do" in again.stderr
+
+
+def test_an_interrupted_training_publishes_its_best_weights_if_asked_to(exports, long_recipe, tmp_path):
+    code, said, told = interrupted(
+        tmp_path, exports, "--name", "x", "--models", "models", "--recipe", long_recipe,
+        "--publish-interrupted", by=signal.SIGTERM,
+    )  # fmt: skip
+    assert code == 0, told
+    assert "Published models/x/1" in said
+    folder = tmp_path / "models" / "x" / "1"
+    stopped = Detector.load(folder).manifest.recipe["stopped_at_step"]
+    assert 100 <= stopped < 3000
+    assert f"interrupted after step {stopped}" in (folder / "CARD.md").read_text()
+
+
+def test_an_interrupted_training_without_a_folder_gets_one_and_leaves_the_store_as_it_was(exports, tmp_path):
     recipe = tmp_path / "long.toml"
     recipe.write_text(RECIPE.format(steps=100_000))
     process = subprocess.Popen(
-        command(exports, "--name", "x", "--models", models, "--recipe", recipe),
+        command(exports, "--name", "x", "--models", "models", "--recipe", recipe),
+        cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -141,9 +223,38 @@ def test_an_interrupted_training_leaves_the_store_as_it_was(exports, tmp_path):
     for line in process.stderr:
         if "TensorFlow" in line:
             break
-    time.sleep(8)
-    os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # Once the store is being written to, the fit begins; before, Ctrl-C has nothing to keep.
+    while not (tmp_path / "models" / "x").exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 143
     assert "Traceback" not in said
-    assert not models.exists() or not any(models.rglob("*"))
+    assert not any((tmp_path / "models").glob("x/*"))
+    (run,) = (tmp_path / "runs").iterdir()
+    assert f"offnormal train --resume runs/{run.name}" in said
+    assert (run / "checkpoint.npz").exists()
+
+
+def test_a_run_on_other_data_is_not_gone_on_with(exports, long_recipe, tmp_path):
+    ordered = (exports, "--name", "x", "--models", "models", "--recipe", long_recipe)
+    assert interrupted(tmp_path, *ordered, by=signal.SIGINT)[0] == 130
+    write_run(exports, "run-0.csv", rows=300, fault=None, seed=99)
+    result = train("--resume", tmp_path / "run")
+    assert result.returncode == 1
+    assert "have changed" in result.stderr
+
+
+def test_losses_are_written_for_tensorboard(exports, recipe, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = tmp_path / "board"
+    result = train(
+        exports, "--name", "x", "--models", tmp_path / "models", "--recipe", recipe, "--tensorboard", board
+    )
+    assert result.returncode == 0, result.stderr
+    events = EventAccumulator(str(board), size_guidance={"tensors": 0})
+    events.Reload()
+    assert "loss/reconstruction" in events.Tags()["tensors"]
+    assert [event.step for event in events.Tensors("loss/total")] == list(range(1, 31))
