@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class References:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name].astype(np.float64) for name in cls.__slots__}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise EvaluationError(f"{path}: cannot be read as references: {error}") from None
         if arrays["center"].shape != (sensors,) or arrays["components"].shape[1:] != (sensors,):
             raise EvaluationError(

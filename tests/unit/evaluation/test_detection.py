@@ -2,8 +2,10 @@
 
 import pytest
 
-from evaluation.detection import RowFigures, Tally, pool
+from evaluation.detection import FalseAlarms, RowFigures, Tally, pool
+from evaluation.persistence import AlarmAfter
 from evaluation.verdict_row import VerdictRow
+from tests.unit.evaluation.rows import rows_of
 
 LETTERS = {"n": "normal", "A": "anomalous", "?": "cannot_judge", "b": "baseline"}
 
@@ -119,3 +121,66 @@ def test_pooled_figures_sum_counts_so_that_long_files_weigh_more() -> None:
     pooled = pool([RowFigures(1, 0, 0, 1), RowFigures(0, 3, 1, 0)])
     assert pooled == RowFigures(1, 3, 1, 1)
     assert pooled.recall == pytest.approx(1 / 4)
+
+
+def false_alarms(verdicts: str, labels: str, period_s: float | None = 3600.0) -> FalseAlarms:
+    tally = Tally("run.csv", period_s=period_s)
+    tally.add(rows_of(verdicts, labels))
+    return tally.false_alarms
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "labels", "raised"),
+    [
+        ("nAAnAn", "......", 2),
+        ("nAAAAn", "..ff..", 1),
+        ("nnAAAn", "..ff..", 0),
+        ("nnAAnA", "..ff..", 1),
+        ("AA|AA", ".....", 2),
+        ("bbAA", "....", 1),
+        ("AAAA", "ff..", 0),
+        ("AAAA", "    ", 0),
+    ],
+    ids=[
+        "runs-not-rows",
+        "one-that-runs-into-a-fault",
+        "one-that-outlasts-its-fault",
+        "one-after-the-fault",
+        "a-gap-ends-a-run",
+        "after-the-baseline",
+        "fault-in-the-first-row",
+        "unlabelled",
+    ],
+)
+def test_false_alarm_is_a_run_that_begins_on_a_normal_row(verdicts, labels, raised):
+    assert false_alarms(verdicts, labels).raised == raised
+
+
+def test_hours_are_those_of_rows_labelled_normal():
+    counted = false_alarms("bbnAnAnn", "....ff..")
+    assert (counted.normal_rows, counted.hours) == (4, 4.0)
+    assert counted.per_hour == pytest.approx(1 / 4)
+    assert counted.per_1000_rows == pytest.approx(1000 / 4)
+
+
+def test_without_time_false_alarms_are_counted_by_rows_alone():
+    counted = false_alarms("nAnA", "....", period_s=None) + false_alarms("nAnA", "....")
+    assert counted.hours is None
+    assert counted.per_hour is None
+    assert counted.per_1000_rows == pytest.approx(1000 * 4 / 8)
+
+
+def test_delay_without_time_stamps_follows_from_the_period():
+    tally = Tally("run.csv", period_s=5.0)
+    tally.add(rows_of("nnnA", ".fff", first_time=None))
+    (event,) = tally.events
+    assert (event.delay_rows, event.delay_s) == (2, 10.0)
+
+
+def test_alarm_that_must_persist_comes_later_and_less_often_for_nothing():
+    each, after = Tally("run.csv"), Tally("run.csv", AlarmAfter(2, 2))
+    for tally in (each, after):
+        tally.add(rows_of("nAnnAAA", "....fff"))
+    assert (each.false_alarms.raised, after.false_alarms.raised) == (1, 0)
+    assert (each.events[0].delay_rows, after.events[0].delay_rows) == (0, 1)
+    assert after.figures == RowFigures(hits=2, misses=1, false_alarms=0, quiet=4)
