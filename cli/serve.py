@@ -1,4 +1,4 @@
-"""`offnormal serve`: the microservice, in this process."""
+"""`offnormal serve`: the microservice, in this process or in several workers of it."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from cli.console import err, note, warn
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
+    import asyncio
+
     import uvicorn
     from fastapi import FastAPI
 
@@ -29,6 +31,9 @@ _LINE = 110
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8000]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer behind the one port.  [default: 1]")
+    ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of the model store.  [default: models]", metavar="FOLDER")
     ] = None,
@@ -57,6 +62,7 @@ def serve(
     given = {
         "host": host,
         "port": port,
+        "workers": workers,
         "models": models,
         "state": state,
         "default_model": default_model,
@@ -69,7 +75,10 @@ def serve(
     check_state(settings)
     listener = listen(settings)
     with listener:
-        run(settings, listener)
+        if settings.workers == 1:
+            run(settings, listener)
+        else:
+            run_workers(settings, listener)
 
 
 def read_settings(options: dict[str, Any]) -> "Settings":
@@ -141,8 +150,6 @@ def listen(settings: "Settings") -> socket.socket:
 
 def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
-    import uvicorn
-
     from service.app import create_app
 
     url = address_of(listener)
@@ -151,10 +158,34 @@ def run(settings: "Settings", listener: socket.socket) -> None:
         err.print(await banner(resources, url), markup=False, soft_wrap=True)
 
     app = create_app(settings, runtime_of(settings), announce)
-    config = uvicorn.Config(
+    server = graceful_server(server_config(settings, app), app, settings.drain_s)
+    note(f"listening on {url}, loading models from {settings.models}")
+    server.run(sockets=[listener])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def run_workers(settings: "Settings", listener: socket.socket) -> None:
+    """The same with several processes. Raises typer.Exit with the exit code, CommandError on Windows."""
+    if os.name == "nt":
+        raise CommandError(
+            "several workers need a Unix system; here the service is one process (--workers 1)"
+        )
+    from cli.workers import supervise
+
+    raise typer.Exit(supervise(settings, listener, address_of(listener)))
+
+
+def server_config(
+    settings: "Settings", app: "FastAPI", http: "str | type[asyncio.Protocol]" = "httptools"
+) -> "uvicorn.Config":
+    """How HTTP is spoken, by one process as by each of several."""
+    import uvicorn
+
+    return uvicorn.Config(
         app,
         loop="uvloop" if os.name != "nt" else "auto",
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="on",
         log_config=log_config(settings.log_level),
@@ -162,11 +193,6 @@ def run(settings: "Settings", listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
-    server = graceful_server(config, app, settings.drain_s)
-    note(f"listening on {url}, loading models from {settings.models}")
-    server.run(sockets=[listener])
-    if not server.started:
-        raise typer.Exit(1)
 
 
 def graceful_server(config: "uvicorn.Config", app: "FastAPI", drain_s: float) -> "uvicorn.Server":

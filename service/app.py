@@ -66,6 +66,7 @@ def create_app(
             metrics=metrics,
             bodies=bodies,
             pool=ThreadPoolExecutor(2, "offnormal bodies"),
+            starting=app.state.starting,
             draining=app.state.draining,
         )
         loading = asyncio.create_task(_load(resources, on_loaded))
@@ -92,6 +93,7 @@ def create_app(
             RequestValidationError: _refuse_parameter,
         },
     )
+    app.state.starting = threading.Event()
     app.state.draining = threading.Event()
     for part in (classify, asset_routes, model_routes, probes, openapi, docs_page):
         app.include_router(part.router)

@@ -42,6 +42,8 @@ def unready_reason(resources: Resources) -> str | None:
     models = resources.models
     if resources.draining.is_set():
         return "the service is shutting down"
+    if resources.starting.is_set() and models.finished:
+        return "other workers load their models"
     default = models.default()
     if default is None:
         name = models.default_name()

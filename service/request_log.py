@@ -75,12 +75,22 @@ class RequestLog:
         started = time.perf_counter()
         facts = scope[_FACTS] = Facts(_request_id(Headers(scope=scope)))
         status = 0
+        counted = False
+
+        def count() -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
+                self._metrics.requests_in_progress[0] -= 1
+                self._finish(scope, facts, status, time.perf_counter() - started)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = facts.request_id
+            elif not message.get("more_body", False):
+                count()  # before the last byte: whoever has the answer finds it counted, by any worker
             await send(message)
 
         self._metrics.requests_in_progress[0] += 1
@@ -95,8 +105,7 @@ class RequestLog:
             if status == 0:
                 await response_to(error, facts.request_id)(scope, receive, send_with_id)
         finally:
-            self._metrics.requests_in_progress[0] -= 1
-            self._finish(scope, facts, status, time.perf_counter() - started)
+            count()
 
     def _finish(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")

@@ -25,7 +25,10 @@ SMALL_BODY_BYTES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Everything that one running app owns. pool: threads for parsing and encoding what is large."""
+    """Everything that one running app owns. pool: threads for parsing and encoding what is large.
+
+    starting: set while other workers of the service are not ready yet. draining: set once it is to stop.
+    """
 
     settings: Settings
     models: Models
@@ -34,6 +37,7 @@ class Resources:
     metrics: Metrics
     bodies: BodyBudget
     pool: ThreadPoolExecutor
+    starting: threading.Event
     draining: threading.Event
 
     async def work(self, size: int, function: Callable[[], T]) -> T:

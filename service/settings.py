@@ -21,6 +21,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: PositiveInt = Field(
+        1, description="Processes that answer behind the one port; each loads every model."
+    )
     models: Path = Field(Path("models"), description="Folder of the model store.")
     state: Path = Field(Path("state"), description="Folder in which asset baselines are kept.")
     default_model: str | None = Field(
