@@ -62,6 +62,28 @@ def test_figures_are_printed_where_the_file_has_labels(served: str, tmp_path: Pa
     assert " s " in faults
 
 
+def test_persistent_alarms_are_counted_as_evaluate_counts_them(
+    served: str, tiny_store: Path, tmp_path: Path
+) -> None:
+    """Also across a gap."""
+    path = write_run(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:231] + lines[241:]) + "\n")
+    common = (path, "--baseline-rows", 100, "--alarm-after", "3/5")
+    _, text, _ = run("replay", *common, "--url", served)
+    run("evaluate", *common, "--models", tiny_store, "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    raw, after = text.split("Rows, each judged")[1:]
+    assert "3/5" in after.splitlines()[0]
+    for shown, expected in ((raw, figures["all"]), (after, figures["persisted"]["model"])):
+        cells = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["run.csv"])
+        assert cells[3] == f"{expected['false_alarm_rate']:.3f}"
+        assert cells[4] == f"{expected['missed_alarm_rate']:.3f}"
+        assert f"{expected['false_alarms_raised']} false alarms raised" in shown
+        assert f"{expected['median_delay_s']:g} s" in shown
+    assert figures["all"]["missed_alarm_rate"] < figures["persisted"]["model"]["missed_alarm_rate"]
+
+
 def test_file_without_labels_shows_its_verdicts_and_no_figures(served: str, tmp_path: Path) -> None:
     _, text, _ = run("replay", write_run(tmp_path, labelled=False), "--url", served)
     assert "run.csv" in text

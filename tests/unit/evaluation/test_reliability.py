@@ -9,7 +9,7 @@ from tests.unit.evaluation.rows import rows_of
 
 
 def test_calibration_is_counted_by_bin():
-    """Bin 0.2-0.3: said 0.25, seen 1/2, two rows. Bin 0.9-1, the edge 1 in it: said 0.95, seen 1, two rows."""
+    """Bin 0.2-0.3: said 0.25, seen 1/2, two rows. Bin 0.9-1, 1 in it: said 0.95, seen 1, two rows."""
     measured = measure(np.array([0.25, 0.25, 0.9, 1.0]), np.array([True, False, True, True]))
     assert measured.ece == pytest.approx(0.5 * 0.25 + 0.5 * 0.05)
     assert measured.brier == pytest.approx((0.75**2 + 0.25**2 + 0.1**2 + 0) / 4)
