@@ -118,5 +118,5 @@ def p_value_chart(kinds: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         axis.set_ylabel("share of normal rows, %")
         axis.grid(color=GRID, linewidth=0.6)
         axis.set_axisbelow(True)
-        axis.legend(frameon=False, loc="upper right")
+        figure.legend(loc="outside upper left", ncols=2, frameon=False)
         return svg(figure)

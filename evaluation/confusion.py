@@ -31,7 +31,13 @@ class Confusion:
     counts: tuple[tuple[int, ...], ...]
 
     def classes(self) -> tuple[ClassFigures, ...]:
-        """Figures of each class that both the files and the model know."""
+        """Figures of each class that both the files and the model know.
+
+        None for a model of two classes: there the figures of rows say it, and labels that name their fault
+        would be held against it.
+        """
+        if len(self.called) <= len((NORMAL, ANOMALOUS, CANNOT_JUDGE)):
+            return ()
         return tuple(self._class(name) for name in self.truth if name in self.called)
 
     def _class(self, name: str) -> ClassFigures:

@@ -69,8 +69,18 @@ class Contest:
         return tuple(match for match in self.others if match.beats is False)
 
     @property
+    def complete(self) -> bool:
+        """Whether every plain detector was there and every match decided."""
+        there = {match.reference for match in self.matches if match.beats is not None}
+        undecided = any(match.beats is None for match in self.matches)
+        return not undecided and there == set(NAMES) - {MODEL}
+
+    @property
     def beats_all(self) -> bool | None:
-        """None where nothing could be compared: no labels, or no faults among them."""
+        """Whether every match that could be decided is won; see `complete`.
+
+        None where nothing could be compared: no labels, or no faults among them.
+        """
         if all(match.beats is None for match in self.matches):
             return None
         return not self.lost

@@ -64,6 +64,7 @@ def _contest(evaluation: Evaluation) -> dict[str, Any]:
     contest = evaluation.contest()
     return {
         "beats_all": contest.beats_all,
+        "complete": contest.complete,
         "matches": [_match(match) for match in contest.matches],
         "behind_in": [_match(match) for match in contest.behind_in],
     }

@@ -10,6 +10,7 @@ import numpy as np
 from detector.scores import threshold
 from detector.windows import Bools, Floats
 from evaluation.errors import EvaluationError
+from evaluation.ranges import ranges
 
 REFERENCE_FILE = "reference.npz"
 # Share of the variance that the kept components explain: the usual choice in process monitoring.
@@ -42,12 +43,12 @@ class References:
     z2_normal: Floats
 
     @classmethod
-    def fit(cls, normal_rows: Sequence[Floats], steps: int, held_out: Sequence[Floats] = ()) -> "References":
-        """From standardised rows of normal operation.
+    def fit(cls, normal_rows: Sequence[Floats], steps: int) -> "References":
+        """From standardised rows of normal operation, see `normal_stretches`.
 
         normal_rows: one array (rows, sensors) for each stretch, NaN where missing or left out.
-        steps: of a window. held_out: more such rows, from which the tables of normal scores are taken; those
-        fitted on unless given, which is the more lenient to false alarms of the references.
+        steps: of a window. The tables of normal scores are of the same rows: on rows held out, one odd
+        recording would push the thresholds beyond every fault, and a straw man is easily beaten.
         Raises EvaluationError when no stretch is as long as a window.
         """
         stretches = [np.asarray(rows, np.float64) for rows in normal_rows if len(rows) >= steps]
@@ -64,10 +65,8 @@ class References:
         kept = min(int(np.searchsorted(explained, KEPT_VARIANCE - 1e-9)) + 1, len(values))
         none = np.empty(0)
         fitted = cls(center, vectors[:, :kept].T, np.maximum(values[:kept], _TINY), 1.0, 1.0, none, none)
-        t2, q, _ = fitted._windows_of(stretches, steps)
+        t2, q, z2_scores = fitted._windows_of(stretches, steps)
         fitted = replace(fitted, t2_limit=_limit(t2), q_limit=_limit(q))
-        apart = [np.asarray(rows, np.float64) for rows in held_out if len(rows) >= steps]
-        t2, q, z2_scores = fitted._windows_of(apart or stretches, steps)
         return replace(fitted, pca_normal=_table(fitted._combine(t2, q)), z2_normal=_table(z2_scores))
 
     def pca(self, windows: Sequence[Floats]) -> Floats:
@@ -145,6 +144,14 @@ class References:
 
     def _combine(self, t2: Floats, q: Floats) -> Floats:
         return np.asarray(np.maximum(t2 / self.t2_limit, q / self.q_limit))
+
+
+def normal_stretches(rows: Floats, normal: Bools, runs: Sequence[slice]) -> list[Floats]:
+    """Consecutive normal rows of one recording, none of them across a gap.
+
+    rows: (rows, sensors), standardised. normal: (rows,). runs: of rows that may share a window.
+    """
+    return [rows[run][first:stop] for run in runs for first, stop in ranges(normal[run])]
 
 
 def z2(windows: Sequence[Floats]) -> Floats:

@@ -141,8 +141,9 @@ def _head(content: dict[str, Any], evaluation: Evaluation) -> str:
 def _verdict(contest: dict[str, Any]) -> str:
     """The plain answer, before any table."""
     beats = contest["beats_all"]
+    with_it = "" if contest["complete"] else " that it can be compared with"
     style, answer = {
-        True: ("", "Beats every plain detector in mean AUC and in F1."),
+        True: ("", f"Beats every plain detector{with_it} in mean AUC and in F1."),
         False: (" bad", "Does not beat every plain detector."),
         None: (" open", "Cannot be compared with plain detectors: no labelled faults."),
     }[beats]
@@ -235,7 +236,7 @@ def _confusion(content: dict[str, Any], evaluation: Evaluation) -> str:
         "Confusion",
         paragraph(note, quiet=True),
         confusion_table(confusion),
-        classes_table(confusion["classes"]),
+        classes_table(confusion["classes"]) if confusion["classes"] else "",
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from detector import Detector
 from detector.windows import Floats
-from evaluation.reference import REFERENCE_FILE, References, z2
+from evaluation.reference import REFERENCE_FILE, References, normal_stretches, z2
 from evaluation.scoring import Passage
 from evaluation.verdict_row import ANOMALOUS, BASELINE, CANNOT_JUDGE, NORMAL, VerdictRow
 
@@ -102,9 +102,9 @@ def _baseline(passage: Passage, detector: Detector) -> tuple[Floats, Floats]:
 def _own_normal(passage: Passage, detector: Detector) -> list[Floats]:
     """Standardised rows of the baseline, by run."""
     center, scale = _baseline(passage, detector)
-    rows = passage.baseline_rows
-    parts = [passage.recording.values[run.start : min(run.stop, rows)] for run in passage.runs]
-    return [(part - center) / scale for part in parts if len(part)]
+    values = passage.recording.values
+    commissioned = np.arange(len(values)) < passage.baseline_rows
+    return normal_stretches((values - center) / scale, commissioned, passage.runs)
 
 
 def _always_on(row: VerdictRow) -> VerdictRow:

@@ -37,5 +37,12 @@ def test_figures_of_a_class_are_against_all_others():
     assert leak.f1 == pytest.approx(2 / 3)
 
 
+def test_two_classes_have_no_figures_of_their_own():
+    table = confusion(rows_of("nA", ".g", probabilities=[(1, 0), (0, 1)]), ("normal", "anomalous"))
+    assert table is not None
+    assert table.counts == ((1, 0, 0), (0, 1, 0))
+    assert table.classes() == ()
+
+
 def test_rows_of_the_baseline_and_without_label_do_not_count():
     assert confusion(rows_of("bA", ". ", probabilities=[(1, 0, 0), (0, 1, 0)]), CLASSES) is None

@@ -46,6 +46,7 @@ def test_model_beats_all_only_when_it_wins_every_match():
     result = contest(given, [given])
     assert result.beats_all is True
     assert result.lost == ()
+    assert result.complete
     assert [match.difference for match in result.matches][:2] == pytest.approx([0.4, 0.1])
 
 
@@ -73,3 +74,4 @@ def test_match_that_cannot_be_had_neither_wins_nor_loses():
     result = contest(given, [given])
     assert result.beats_all is True
     assert [match.beats for match in result.matches] == [True, None]
+    assert not result.complete

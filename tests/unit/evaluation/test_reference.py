@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.errors import EvaluationError
-from evaluation.reference import References, z2
+from evaluation.reference import References, normal_stretches, z2
 
 STEPS = 10
 
@@ -59,10 +59,11 @@ def test_budget_below_one_window_gives_way_to_one_window(references):
     assert references.limit("z2", 1e-9) == np.nextafter(references.z2_normal[-1], np.inf)
 
 
-def test_tables_come_from_held_out_rows_where_there_are_some():
-    held_out = 3.0 * normal_rows(500, seed=4)
-    fitted = References.fit([normal_rows()], STEPS, [held_out])
-    assert fitted.limit("z2", 0.05) > 4 * References.fit([normal_rows()], STEPS).limit("z2", 0.05)
+def test_stretches_of_normal_rows_end_at_faults_and_gaps():
+    rows = np.arange(10.0)[:, None]
+    normal = np.array([True, True, False, True, True, True, True, True, False, True])
+    stretches = normal_stretches(rows, normal, [slice(0, 5), slice(5, 10)])
+    assert [part[:, 0].tolist() for part in stretches] == [[0, 1], [3, 4], [5, 6, 7], [9]]
 
 
 def test_missing_readings_neither_count_nor_hide_the_rest(references):
