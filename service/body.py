@@ -22,6 +22,7 @@ from service.settings import MEGABYTE
 
 JSON = "application/json"
 CSV = "text/csv"
+NPY = "application/x-npy"
 TIMEOUT_HEADER = "Request-Timeout"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 

@@ -1,6 +1,7 @@
 """`POST /classify`: windows in, verdicts out."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,16 +11,18 @@ from fastapi import APIRouter, Request, Response
 from detector import Options, Window
 from detector.errors import DetectorError
 from service import answers, locate, wire
-from service.body import JSON, media_type, read_body
+from service.body import JSON, NPY, media_type, read_body
 from service.errors import ServiceError, TooManyWindows, WrongContent
 from service.models import LoadedModel, Models
+from service.npy import read_windows
 from service.problems import problem_of
 from service.request_log import facts_of
 from service.resources import ForClassifying, Resources, deadline_of
-from service.window_reader import ReadWindow, WindowReader
+from service.window_reader import ReadWindow, check_asset
 
 router = APIRouter()
 _decoder = msgspec.json.Decoder(wire.ClassifyRequest)
+_ARRAY_QUERY = frozenset(wire.ArrayQuery.__struct_fields__)
 
 
 class _Identity(msgspec.Struct):
@@ -48,12 +51,14 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
     facts = facts_of(request)
     deadline = deadline_of(request, resources.settings.request_timeout_s)
     stage_seconds = resources.metrics.stage_seconds
-    media_type(request, (JSON,))
+    kind = media_type(request, (JSON, NPY))
+    query = check_query(request, kind)
     with resources.bodies.hold() as hold:
         body = await read_body(request, resources.settings.max_body_bytes, deadline, hold)
         started = time.perf_counter()
+        read = partial(read_task, body) if query is None else partial(read_array_task, body, query)
         task = await resources.work(
-            len(body), partial(read_task, body, resources.models, resources.settings.max_windows)
+            len(body), partial(read, resources.models, resources.settings.max_windows)
         )
         facts.fields |= {
             "model": task.model.ref.name,
@@ -107,24 +112,80 @@ def read_task(body: bytes, models: Models, max_windows: int) -> Task:
         raise WrongContent(f"{given} given", place="windows", expected="one of `windows` and `window`")
     if windows is msgspec.UNSET:
         return Task(model, options, [model.reader.read_rows(request.window, "window")])
-    if not 1 <= len(windows) <= max_windows:
-        if not windows:
-            raise WrongContent("there are no windows", place="windows", expected="at least one window")
-        raise TooManyWindows(f"{len(windows)} windows", place="windows", expected=f"at most {max_windows}")
+    _check_count(len(windows), max_windows)
     if request.on_error == "fail":
         return Task(
             model, options, [model.reader.read(raw, f"windows[{i}]") for i, raw in enumerate(windows)]
         )
     return Task(
-        model, options, [_read_or_skip(model.reader, raw, f"windows[{i}]") for i, raw in enumerate(windows)]
+        model,
+        options,
+        [
+            _or_skip(partial(model.reader.read, raw, f"windows[{i}]"), partial(_id_of, raw))
+            for i, raw in enumerate(windows)
+        ],
     )
 
 
-def _read_or_skip(reader: WindowReader, raw: msgspec.Raw, at: str) -> ReadWindow | wire.FailedResult:
+def check_query(request: Request, kind: str) -> wire.ArrayQuery | None:
+    """The choices that go with a body that is an array; those of a JSON body stand in it.
+
+    Raises WrongContent, InvalidAsset.
+    """
+    given = request.query_params if request.scope["query_string"] else {}
+    if kind == JSON:
+        for name in _ARRAY_QUERY.intersection(given):
+            raise WrongContent(
+                f"{name!r} is given beside a JSON body",
+                place=f"query.{name}",
+                expected="every choice inside the JSON body",
+            )
+        return None
+    for name in given:
+        if len(request.query_params.getlist(name)) > 1:
+            raise WrongContent(
+                f"{locate.shown(name)!r} is given twice",
+                place=f"query.{locate.shown(name)}",
+                expected="each once",
+            )
     try:
-        return reader.read(raw, at)
+        query = msgspec.convert(dict(given), wire.ArrayQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise locate.wrong_field(error, "query") from None
+    if query.asset is not None:
+        check_asset(query.asset, "query.asset")
+    return query
+
+
+def read_array_task(body: bytes, query: wire.ArrayQuery, models: Models, max_windows: int) -> Task:
+    """Understand a body that is an array. Raises ServiceError, DetectorError, each with its place."""
+    model = models.find(query.model, query.version)
+    options = Options(query.explain, query.reconstruct, query.false_alarm_rate)
+    windows = read_windows(body, model.detector.sensors)
+    _check_count(len(windows), max_windows)
+    read = [
+        partial(model.reader.read_array, values, query.asset, f"windows[{i}]")
+        for i, values in enumerate(windows)
+    ]
+    if query.on_error == "fail":
+        return Task(model, options, [one() for one in read])
+    return Task(model, options, [_or_skip(one, lambda: None) for one in read])
+
+
+def _check_count(windows: int, most: int) -> None:
+    if windows == 0:
+        raise WrongContent("there are no windows", place="windows", expected="at least one window")
+    if windows > most:
+        raise TooManyWindows(f"{windows} windows", place="windows", expected=f"at most {most}")
+
+
+def _or_skip(
+    read: Callable[[], ReadWindow], id_of: Callable[[], str | int | None]
+) -> ReadWindow | wire.FailedResult:
+    try:
+        return read()
     except (ServiceError, DetectorError) as error:
-        return wire.FailedResult(_id_of(raw), problem_of(error))
+        return wire.FailedResult(id_of(), problem_of(error))
 
 
 def _id_of(raw: msgspec.Raw) -> str | int | None:

@@ -17,6 +17,10 @@ class NotJson(ServiceError):
     """The body is not JSON text."""
 
 
+class NotNpy(ServiceError):
+    """The body is not one whole array in the `.npy` format."""
+
+
 class WrongContent(ServiceError):
     """A field is unknown, missing, or of another type or range."""
 

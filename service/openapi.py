@@ -1,7 +1,7 @@
 """`/openapi.json`: FastAPI's routes, the schemas of `wire`, the codes of `problems`, and live examples."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
 from service import examples, wire
+from service.body import NPY
 from service.errors import ServiceError
 from service.problems import BY_CODE, MEDIA_TYPE
 from service.resources import ForCallers, Resources
@@ -42,12 +43,16 @@ _EXAMPLES_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is to be said of one route. answers: by status, a struct, a media type, or None for no content."""
+    """What is to be said of one route. answers: by status, a struct, a media type, or None for no content.
+
+    query: a struct whose fields are the query parameters that the framework does not know of.
+    """
 
     tag: str
     answers: Mapping[int, type[msgspec.Struct] | str | None]
     codes: Sequence[str] = ()
     body: Mapping[str, Any] | None = None
+    query: type[msgspec.Struct] | None = None
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -59,6 +64,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             *_BODY,
             *_MODEL,
             *_READINGS,
+            "not_npy",
             "too_many_windows",
             "window_too_short",
             "unsupported_false_alarm_rate",
@@ -66,7 +72,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "state_unavailable",
             "deadline_passed",
         ),
-        {"application/json": {"schema": {"$ref": SCHEMA_REF.format(name="ClassifyRequest")}}},
+        {
+            "application/json": {"schema": {"$ref": SCHEMA_REF.format(name="ClassifyRequest")}},
+            NPY: {
+                "schema": {
+                    "type": "string",
+                    "contentMediaType": NPY,
+                    "description": "One array as numpy.save writes it: float32 or float64, (windows, steps, "
+                    "sensors), NaN missing, sensors as in `/models/{name}`. Choices are query parameters.",
+                }
+            },
+        },
+        wire.ArrayQuery,
     ),
     ("/assets", "get"): Operation("Assets", {200: wire.AssetList}, (*_KEY, "state_unavailable")),
     ("/assets/{asset}/baseline", "put"): Operation(
@@ -160,6 +177,8 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
             "required": True,
             "content": {k: dict(v) for k, v in operation.body.items()},
         }
+    if operation.query is not None:
+        described.setdefault("parameters", []).extend(_query(operation.query))
     if "deadline_passed" in operation.codes:
         described.setdefault("parameters", []).append(
             {
@@ -182,6 +201,24 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
         )
         response["description"] += f"{chr(10) if response['description'] else ''}`{code}`: {kind.meaning}"
     described["responses"] = dict(sorted(responses.items()))
+
+
+def _query(struct: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
+    """Each field as a parameter; one that may be null is one that may be left out."""
+    _, schemas = msgspec.json.schema_components([struct], ref_template=SCHEMA_REF)
+    for name, schema in schemas[struct.__name__]["properties"].items():
+        (told, *_) = schema.get("anyOf", [schema])
+        description = (
+            told.get("description", "") + " Only beside an array; in JSON it is a field of the body."
+        )
+        kept = {key: value for key, value in told.items() if key != "description"}
+        yield {
+            "name": name,
+            "in": "query",
+            "description": description.strip(),
+            "schema": kept,
+            "x-beside": NPY,
+        }
 
 
 _ANSWERS = {200: "Done.", 201: "Created.", 204: "Done.", 503: "Not now."}

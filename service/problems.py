@@ -39,6 +39,12 @@ KINDS: Mapping[type[Exception], Kind] = {
         "Not JSON",
         "The body is empty or not JSON text in UTF-8. NaN and Infinity are not JSON.",
     ),
+    errors.NotNpy: Kind(
+        "not_npy",
+        400,
+        "Not a .npy array",
+        "The body is not one whole array of numbers in the `.npy` format, as numpy.save writes it.",
+    ),
     errors.ClientLeft: Kind(
         "client_left",
         400,

@@ -11,7 +11,8 @@ from detector.quality import Issue
 from detector.windows import Floats, segments
 from service import locate
 from service.errors import InvalidAsset
-from service.readings import from_rows, read_readings
+from service.npy import check_finite
+from service.readings import check_steps, from_rows, read_readings
 from service.timestamps import check_period, read_timestamps
 from service.wire import Window as WireWindow
 
@@ -68,6 +69,14 @@ class WindowReader:
         self._check_length(values, at)
         values, notes = self._newest(values, None)
         return ReadWindow(values, notes=notes)
+
+    def read_array(self, values: Floats, asset: str | None, at: str) -> ReadWindow:
+        """One window of an array, (steps, sensors)."""
+        check_finite(values, at)
+        check_steps(len(values), self._max_steps, at)
+        self._check_length(values, at)
+        values, notes = self._newest(values, None)
+        return ReadWindow(values, asset=asset, notes=notes)
 
     def _check_length(self, values: Floats, at: str) -> None:
         if len(values) < self._shape.minimum_steps:

@@ -55,11 +55,9 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
     asset: AssetName | None = None
 
 
-class ClassifyRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Windows to be judged: either `windows`, or the shorthand `window` for one window of rows."""
+class Choices(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller may choose, whatever form the windows have."""
 
-    windows: list[Annotated[Raw, _raw("", {"$ref": SCHEMA_REF.format(name="Window")})]] | UnsetType = UNSET
-    window: RowsField = msgspec.field(default_factory=Raw)
     model: Annotated[str, Meta(description="Name of the model; the default model if not given.")] | None = (
         None
     )
@@ -74,6 +72,19 @@ class ClassifyRequest(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["fail", "skip"],
         Meta(description="What a bad window does: `fail` the request, or only itself (`skip`)."),
     ] = "fail"
+
+
+class ClassifyRequest(Choices, frozen=True):
+    """Windows to be judged: either `windows`, or the shorthand `window` for one window of rows."""
+
+    windows: list[Annotated[Raw, _raw("", {"$ref": SCHEMA_REF.format(name="Window")})]] | UnsetType = UNSET
+    window: RowsField = msgspec.field(default_factory=Raw)
+
+
+class ArrayQuery(Choices, frozen=True):
+    """Query parameters beside a body that is an array."""
+
+    asset: AssetName | None = None
 
 
 class CommissionRequest(Struct, frozen=True, forbid_unknown_fields=True):

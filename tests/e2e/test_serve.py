@@ -1,11 +1,13 @@
 """The service as a process: started, asked, stopped, killed, started again."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -115,7 +117,13 @@ def test_commands_of_the_api_guide_work_in_their_order(server: Server, tmp_path:
         "curl -s ", "curl -sS --fail-with-body "
     )
     done = subprocess.run(
-        ["sh", "-e", "-c", script], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+        ["sh", "-e", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert '"verdict":"normal"' in done.stdout
