@@ -96,8 +96,8 @@ def sections(detector: "Detector") -> dict[str, dict[str, object]]:
             "normal windows": _support(calibration.model_baseline),
             "of commissioned assets": _support(calibration.asset_baseline),
             "held out": calibration.held_out,
-            "probabilities": f"temperature {calibration.temperature:.3g}, from "
-            f"{calibration.probabilities_from} faults, assuming {calibration.prior:.0%} anomalous windows",
+            "probabilities": f"from {calibration.probability.faults} faults, assuming "
+            f"{calibration.probability.prior:.0%} anomalous windows",
         },
         "Trained on": {
             "data": f"{data.rows:,} rows of {data.files} files{span}",

@@ -11,6 +11,9 @@ from detector.windows import Bools, Floats
 # A sensor that wanders further than this over normal operation, in its own standard deviations, causes more
 # false alarms than it finds faults (docs/decisions/0005). Noise gives about 0, a random walk 1.5, a ramp 2.8.
 DRIFT_LIMIT = 1.5
+# So does one of an asset whose own model does not drift, but only when it does little else than climb: less
+# drift widens its scale instead (docs/decisions/0005).
+ASSET_DRIFT_LIMIT = 2.5
 # The least rows from which a centre and a scale are worth estimating.
 LEAST_ROWS = 30
 # An asset's scale is never below this share of what is usual within an asset: a calm commissioning hour must
@@ -20,7 +23,8 @@ SCALE_FLOOR = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """center, scale, drift: float64 (sensors,); scale is > 0, drift in standard deviations.
+    """center, scale, drift: float64 (sensors,); drift in standard deviations; scale is > 0, the standard
+        deviation widened by the drift.
 
     left_out: bool (sensors,), too drifting on this asset to be judged.
     classifier, reconstruction: level of the raw scores on this asset's own normal windows, or None before
@@ -82,12 +86,14 @@ def commission(values: Floats, model_center: Floats, usual_scale: Floats) -> Bas
     if usable.sum() < LEAST_ROWS:
         raise BaselineRefused(f"{int(usable.sum())} rows with readings, expected at least {LEAST_ROWS}")
     center, scale, moved = measure(values, usual_scale)
+    # Where the sensor stood is known no better than it wandered.
+    scale = scale * np.sqrt(1.0 + np.square(moved))
     unseen = ~np.isfinite(center)
     return Baseline(
         center=np.where(unseen, model_center, center),
         scale=np.where(unseen, usual_scale, scale),
         drift=moved,
-        left_out=moved > DRIFT_LIMIT,
+        left_out=moved > ASSET_DRIFT_LIMIT,
         rows=int(usable.sum()),
     )
 

@@ -1,4 +1,4 @@
-"""Which sensors a window's error comes from."""
+"""Which sensors a window's strangeness comes from."""
 
 import numpy as np
 
@@ -6,22 +6,22 @@ from detector.verdict import Contribution
 from detector.windows import Floats
 
 
-def contributions(errors: Floats, typical: Floats, names: tuple[str, ...]) -> tuple[Contribution, ...]:
-    """Each sensor's share of the error in units of its typical error, largest first.
+def contributions(evidence: Floats, errors: Floats, names: tuple[str, ...]) -> tuple[Contribution, ...]:
+    """Each sensor's share of the evidence, largest first.
 
-    errors: (sensors,), mean squared, standardised; NaN for a sensor that was not observed or is left out.
-    typical: (sensors,), > 0, the same on held-out normal windows.
-    Only sensors with an error appear; their shares sum to 1.
+    evidence: (sensors,), >= 0 (`Operation.evidence`); NaN for a sensor that was not observed or is left out.
+    errors: (sensors,), mean squared reconstruction error, standardised.
+    Only sensors with evidence appear; their shares sum to 1.
     """
-    parts = shares(errors, typical)
-    seen = np.flatnonzero(np.isfinite(errors))
+    parts = shares(evidence)
+    seen = np.flatnonzero(np.isfinite(evidence))
     order = seen[np.argsort(-parts[seen], kind="stable")]
     return tuple(Contribution(names[i], float(parts[i]), float(errors[i])) for i in order.tolist())
 
 
-def shares(errors: Floats, typical: Floats) -> Floats:
-    """The shares alone, (sensors,), in the model's order; 0 for a sensor without an error."""
-    seen = np.isfinite(errors)
-    relative = np.where(seen, errors / typical, 0.0)
-    total = relative.sum()
-    return np.asarray(relative / total if total > 0 else seen / max(seen.sum(), 1))
+def shares(evidence: Floats) -> Floats:
+    """The shares alone, (sensors,), in the model's order; 0 for a sensor without evidence."""
+    seen = np.isfinite(evidence)
+    parts = np.where(seen, evidence, 0.0)
+    total = parts.sum()
+    return np.asarray(parts / total if total > 0 else seen / max(seen.sum(), 1))

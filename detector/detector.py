@@ -12,21 +12,23 @@ from detector.contributions import contributions
 from detector.errors import BaselineRefused, UnsupportedBudget
 from detector.manifest import Level, Manifest
 from detector.onnx_runtime import OnnxRuntime
+from detector.operation import Operation
 from detector.quality import Issue, QualityRules
 from detector.runtime import OpenRuntime, Outputs, Runtime
 from detector.scores import (
     classifier_score,
     combine,
     p_values,
+    probabilities,
     reconstruction_error,
     reconstruction_score,
     sensor_errors,
-    softmax,
     standardise_score,
     threshold,
 )
+from detector.statistics import levels, window_statistics
 from detector.verdict import DecidedBy, Ruling, Verdict
-from detector.windows import Batch, Bools, Floats, Singles, segments, stack, window_ends, windows_ending_at
+from detector.windows import Batch, Bools, Floats, segments, stack, window_ends, windows_ending_at
 
 # Windows that are run at once where many are to be scored: enough to keep the processor busy, small
 # enough for its cache.
@@ -62,8 +64,8 @@ class Scores:
 
     probabilities: (windows, classes), calibrated. error: reconstruction error. sensor_errors: (windows,
     sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
-    deviations from the normal level. combined: their mean. p_value: of `combined`. NaN throughout for a
-    window with nothing observed. expected: float32 (windows, steps, sensors), standardised.
+    deviations from the normal level. combined: their weighted mean. p_value: of `combined`. NaN throughout
+    for a window with nothing observed. batch, outputs: what the network was given and gave.
     """
 
     probabilities: Floats
@@ -73,16 +75,18 @@ class Scores:
     reconstruction: Floats
     combined: Floats
     p_value: Floats
-    expected: Singles
+    batch: Batch
+    outputs: Outputs
 
 
 class Detector:
     """One version of a model, loaded. `score` is for one thread at a time; `verdict` for any."""
 
-    def __init__(self, artefact: Artefact, runtime: Runtime) -> None:
+    def __init__(self, artefact: Artefact, runtime: Runtime, operation: Operation) -> None:
         manifest = artefact.manifest
         self.artefact = artefact
         self.runtime = runtime
+        self.operation = operation
         self.manifest: Manifest = manifest
         self.sensors = manifest.sensor_names
         self._center, self._scale = manifest.center, manifest.scale
@@ -101,7 +105,8 @@ class Detector:
         Raises ArtefactRefused, saying what is wrong with the folder.
         """
         artefact = open_artefact(folder)
-        detector = cls(artefact, open_runtime(folder, threads=threads))
+        operation = Operation.load(folder, len(artefact.manifest.sensors))
+        detector = cls(artefact, open_runtime(folder, threads=threads), operation)
         golden = load_golden(artefact)
         check_golden(artefact, golden, detector.runtime.run(golden.batch))
         return detector
@@ -119,15 +124,16 @@ class Detector:
         """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
         errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
         by_asset = np.array([window.baseline is not None for window in windows])
+        calibration = self.manifest.calibration
         class_score = standardise_score(
             classifier_score(outputs.logits), *self._levels(windows, "classifier")
         )
         error_score = standardise_score(
-            reconstruction_score(errors, self._typical), *self._levels(windows, "reconstruction")
+            self._reconstruction_score(errors, batch, outputs), *self._levels(windows, "reconstruction")
         )
-        combined = combine(class_score, error_score)
+        combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
-            probabilities=softmax(outputs.logits, self.manifest.calibration.temperature),
+            probabilities=probabilities(outputs.logits, error_score, calibration.probability),
             error=reconstruction_error(errors, batch.observed),
             sensor_errors=errors,
             classifier=class_score,
@@ -138,8 +144,20 @@ class Detector:
                 p_values(combined, self._normal_scores[True]),
                 p_values(combined, self._normal_scores[False]),
             ),
-            expected=outputs.reconstruction,
+            batch=batch,
+            outputs=outputs,
         )
+
+    def evidence(self, scores: Scores, index: int) -> Floats:
+        """How strange each sensor of one window of a scored batch is, (sensors,)."""
+        one = slice(index, index + 1)
+        statistics = window_statistics(scores.outputs.standardised[one], scores.batch.observed[one])
+        evidence = self.operation.evidence(statistics, scores.sensor_errors[one], scores.batch.lengths[one])
+        return np.asarray(evidence[0])
+
+    def _reconstruction_score(self, errors: Floats, batch: Batch, outputs: Outputs) -> Floats:
+        distances = self.operation.distances(levels(outputs.standardised, batch.observed), batch.lengths)
+        return reconstruction_score(errors, self._typical, distances)
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
         """Decide on one window of a scored batch. Raises UnsupportedBudget."""
@@ -153,14 +171,20 @@ class Detector:
             return Verdict(
                 Ruling.CANNOT_JUDGE, None, None, None, None, None, None, None, quality, baseline is not None
             )
+        # A frozen sensor hides whatever it should show: the scores alone may take it for calm.
+        stuck = quality.stuck and combined < limit
         return Verdict(
-            ruling=Ruling.ANOMALOUS if combined >= limit else Ruling.NORMAL,
-            decided_by=_decided_by(scores.classifier[index], scores.reconstruction[index], limit),
+            ruling=Ruling.ANOMALOUS if stuck or combined >= limit else Ruling.NORMAL,
+            decided_by=DecidedBy.STUCK_SENSOR
+            if stuck
+            else _decided_by(scores.classifier[index], scores.reconstruction[index], limit),
             probabilities=tuple(scores.probabilities[index].tolist()),
             reconstruction_error=float(scores.error[index]),
             score=combined,
             p_value=float(scores.p_value[index]),
-            contributions=contributions(scores.sensor_errors[index], self._typical, self.sensors)
+            contributions=contributions(
+                self.evidence(scores, index), scores.sensor_errors[index], self.sensors
+            )
             if options.explain
             else None,
             expected=self._expected(scores, index, window, left_out) if options.reconstruct else None,
@@ -222,7 +246,7 @@ class Detector:
             batch, outputs = self.run(part)
             errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
             classifier.append(classifier_score(outputs.logits))
-            reconstruction.append(reconstruction_score(errors, self._typical))
+            reconstruction.append(self._reconstruction_score(errors, batch, outputs))
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
     def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
@@ -257,7 +281,9 @@ class Detector:
     def _expected(self, scores: Scores, index: int, window: Window, left_out: Bools) -> Floats:
         center = self._center if window.baseline is None else window.baseline.center
         scale = self._scale if window.baseline is None else window.baseline.scale
-        expected = scores.expected[index, : len(window.values)].astype(np.float64) * scale + center
+        expected = (
+            scores.outputs.reconstruction[index, : len(window.values)].astype(np.float64) * scale + center
+        )
         return np.asarray(np.where(left_out, np.nan, expected))
 
 

@@ -1,6 +1,6 @@
 """`manifest.json`: everything about a trained model that is not a weight."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -9,10 +9,11 @@ from msgspec import Meta, Struct
 from detector.errors import ArtefactRefused
 from detector.windows import Floats
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 
 Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -80,21 +81,35 @@ class NormalOperation(Struct, frozen=True, forbid_unknown_fields=True):
         return 1.0 / (self.independent_windows + 1)
 
 
+class ProbabilityCalibration(Struct, frozen=True, forbid_unknown_fields=True):
+    """How scores become probabilities; fitted on data apart from training and test.
+
+    intercept, classifier_slope, reconstruction_slope: of the log-odds of any fault.
+    temperature: divides the logits of the faults (Guo et al. 2017, On Calibration of Modern Neural Networks).
+    faults: that it was fitted on, `recorded` or `injected`.
+    prior: share of anomalous windows that the probabilities assume.
+    """
+
+    intercept: float
+    classifier_slope: NotNegative
+    reconstruction_slope: NotNegative
+    temperature: Positive
+    faults: Literal["recorded", "injected"]
+    prior: Share
+
+
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """How raw scores become probabilities and p-values; fitted on data apart from training and test.
 
-    temperature: divides the logits (Guo et al. 2017, On Calibration of Modern Neural Networks).
-    probabilities_from: `recorded` faults, `injected` faults, or `both`.
-    prior: share of anomalous windows that the probabilities assume.
+    classifier_weight: of the classifier's score in the combined one; the rest is the reconstruction's.
     model_baseline: windows standardised by the model's own centre and scale.
     asset_baseline: windows of assets that were commissioned first; None when no data allowed to measure it,
         and then the table of the model's baseline serves.
     held_out: what the normal windows come from, in words.
     """
 
-    temperature: Positive
-    probabilities_from: str
-    prior: Share
+    probability: ProbabilityCalibration
+    classifier_weight: Share
     model_baseline: NormalOperation
     asset_baseline: NormalOperation | None
     held_out: str

@@ -35,12 +35,14 @@ class Quality:
     """observed: share of readings present, 0..1, over the sensors that are judged.
 
     steps: how many steps were judged. judgeable: False when too little is alive for a verdict.
+    stuck: whether a sensor that is judged repeats itself for longer than normal operation ever showed.
     """
 
     observed: float
     steps: int
     issues: tuple[Issue, ...]
     judgeable: bool
+    stuck: bool = False
 
 
 def flat_tail(values: Floats) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
@@ -116,4 +118,4 @@ class QualityRules:
         judgeable = len(values) >= self._minimum_steps and bool(
             observed_share >= LEAST_OBSERVED and alive.sum() >= LEAST_OBSERVED * judged.sum() and judged.any()
         )
-        return Quality(observed_share, len(values), tuple(issues), judgeable)
+        return Quality(observed_share, len(values), tuple(issues), judgeable, bool((flat & judged).any()))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ShapeMismatch
+from detector.manifest import ProbabilityCalibration
 from detector.windows import Bools, Floats, Singles
 
 # One score of a window cannot outvote the other without bound: below, the classifier's confidence in
@@ -56,18 +57,22 @@ def classifier_score(logits: NDArray[np.floating]) -> Floats:
     return np.asarray(log_sum - logits[:, 0])
 
 
-def reconstruction_score(errors: Floats, typical: Floats) -> Floats:
-    """Log of the mean error relative to each sensor's typical one; larger is stranger.
+def reconstruction_score(errors: Floats, typical: Floats, distances: Floats) -> Floats:
+    """How far a window is from what the model expects of normal operation; larger is stranger.
 
     errors: (windows, sensors), NaN where not observed. typical: (sensors,), > 0, on normal windows.
-    Relative, so that a noisy sensor cannot drown the others; logarithmic, so that normal windows are
-    roughly Gaussian and a mean and a deviation describe them. NaN when nothing was observed.
+    distances: (windows,), of the window's level (detector/operation.py).
+    The log of the geometric mean of two ratios, both about 1 in normal operation: the mean error relative to
+    each sensor's typical one, so that a noisy sensor cannot drown the others, and the distance of the levels.
+    The first sees what the course of the readings betrays, the second what only their means together do
+    (docs/decisions/0010). Logarithmic, so that normal windows are roughly Gaussian and a mean and a deviation
+    describe them. NaN when nothing was observed.
     """
     relative = errors / typical
     seen = np.isfinite(relative)
     count = seen.sum(axis=1)
     mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
-    return np.asarray(np.log(mean + _TINY))
+    return np.asarray(0.5 * (np.log(mean + _TINY) + np.log(distances + _TINY)))
 
 
 def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:
@@ -75,9 +80,32 @@ def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:
     return np.asarray(np.clip((score - mean) / sd, *STANDARD_SCORE_RANGE))
 
 
-def combine(classifier: Floats, reconstruction: Floats) -> Floats:
-    """Mean of the two standardised scores: measured better than either alone, and it sees what one misses."""
-    return np.asarray(0.5 * (classifier + reconstruction))
+def combine(classifier: Floats, reconstruction: Floats, classifier_weight: float) -> Floats:
+    """Weighted mean of the two standardised scores, so that each sees what the other misses."""
+    return np.asarray(classifier_weight * classifier + (1.0 - classifier_weight) * reconstruction)
+
+
+def probabilities(
+    logits: NDArray[np.floating], reconstruction: Floats, calibration: ProbabilityCalibration
+) -> Floats:
+    """Calibrated probabilities (windows, classes), summing to 1.
+
+    reconstruction: (windows,), the standardised score; NaN gives NaN.
+    The log-odds of any fault are a weighted sum of both scores (logistic calibration: Platt 1999,
+    Probabilistic Outputs for Support Vector Machines); the head divides what is left among the faults by a
+    softmax with a temperature.
+    """
+    odds = (
+        calibration.intercept
+        + calibration.classifier_slope * classifier_score(logits)
+        + calibration.reconstruction_slope * reconstruction
+    )
+    # The logistic function on the side where its exponential cannot overflow.
+    small = np.exp(-np.abs(odds))
+    faulty = np.where(odds >= 0, 1.0, small) / (1.0 + small)
+    normal = np.where(odds >= 0, small, 1.0) / (1.0 + small)
+    among = softmax(logits[:, 1:], calibration.temperature)
+    return np.concatenate([normal[:, None], faulty[:, None] * among], axis=1)
 
 
 def p_values(scores: Floats, normal_scores: Floats) -> Floats:

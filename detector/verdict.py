@@ -14,16 +14,18 @@ class Ruling(StrEnum):
 
 
 class DecidedBy(StrEnum):
-    """Which score carried the decision: the softmax head, the reconstruction, or both alike."""
+    """Which score carried the decision: the softmax head's, the reconstruction's (error, and distance from
+    normal operation), or both alike; `stuck_sensor` when neither did, but a sensor repeats itself."""
 
     CLASSIFIER = "classifier"
     RECONSTRUCTION = "reconstruction"
     BOTH = "both"
+    STUCK_SENSOR = "stuck_sensor"
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """share: of the window's error in units of each sensor's typical error, 0..1, all sensors sum to 1.
+    """share: of the evidence that the window is strange, 0..1, all sensors sum to 1.
 
     error: mean squared reconstruction error of the sensor, standard deviations².
     """
@@ -39,7 +41,7 @@ class Verdict:
 
     probabilities: one per class of the model, in its order, summing to 1.
     reconstruction_error: mean squared error, standard deviations²; 0 is perfect.
-    score: mean of both standardised scores, in deviations from normal operation; larger is stranger.
+    score: weighted mean of both standardised scores, in deviations from normal operation; larger is stranger.
     p_value: share of held-out normal windows that scored at least as high; small is strange.
     contributions: largest share first; None unless asked for.
     expected: (steps, sensors), what the model expected, engineering units; None unless asked for.

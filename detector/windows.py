@@ -7,6 +7,7 @@ served what it was trained on.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
+# Of either precision: training works in float32, everything else in float64.
+Readings = TypeVar("Readings", Floats, Singles)
 
 # A pace further off than this factor is another sampling period, not jitter.
 PERIOD_FACTOR = 1.5
@@ -98,8 +101,8 @@ def window_ends(runs: Sequence[slice], minimum_steps: int, stride: int = 1) -> N
 
 
 def windows_ending_at(
-    values: Floats, runs: Sequence[slice], ends: NDArray[np.intp], steps: int
-) -> list[Floats]:
+    values: Readings, runs: Sequence[slice], ends: NDArray[np.intp], steps: int
+) -> list[Readings]:
     """The windows (views, at most `steps` rows) of `values` (rows, sensors) that end at the given rows.
 
     A window starts where its run starts, if that is later than `steps` rows before its end.

@@ -99,7 +99,7 @@ class ModelMetrics:
             asset = self._assets.get(assets[index]) or self._asset(assets[index])
             asset.judged(verdict)
             if ruling is Ruling.ANOMALOUS:
-                asset.blamed(shares(sensor_errors[index], self._typical))
+                asset.blamed(shares(sensor_errors[index] / self._typical))
         with self._metrics.lock:
             for window, name, verdict in zip(windows, assets, verdicts, strict=True):
                 self._newest_of(name, window.baseline, verdict, now)

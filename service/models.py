@@ -237,4 +237,5 @@ def check_identity(detector: Detector, name: str, number: int) -> None:
 
 def second_detector(loaded: LoadedModel, open_runtime: OpenRuntime, threads: int) -> Detector:
     """The same model once more, for work beside the queue: a runtime serves one thread at a time."""
-    return Detector(loaded.artefact, open_runtime(loaded.artefact.folder, threads=threads))
+    folder = loaded.artefact.folder
+    return Detector(loaded.artefact, open_runtime(folder, threads=threads), loaded.detector.operation)

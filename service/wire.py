@@ -145,7 +145,7 @@ class Result(Struct, frozen=True):
     id: WindowId | None
     asset: str | None
     verdict: Literal["normal", "anomalous", "cannot_judge"]
-    decided_by: Literal["classifier", "reconstruction", "both"] | None
+    decided_by: Literal["classifier", "reconstruction", "both", "stuck_sensor"] | None
     probabilities: dict[str, float] | None
     reconstruction_error: float | None
     p_value: float | None

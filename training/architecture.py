@@ -2,6 +2,8 @@
 
     readings, observed, center, scale --Standardise--> encoder --> code --+--> decoder --> reconstruction
     lengths ------------------------------mask------------^               +--> head -----> logits
+                                              |                                 ^
+                                              +--> statistics of each sensor ---+
 
 Standardisation is inside, so that training and serving cannot scale differently. The code is the encoder's
 state after the last given step; with attention, beside it, a mean of its states over all given steps.
@@ -13,11 +15,15 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from training.features import WindowFeatures
+
 ENCODER = "encoder_{}"
 DECODER = "decoder_{}"
 RECONSTRUCTION = "reconstruction"
 LOGITS = "logits"
 ATTENTION = "attention"
+FEATURES = "features"
+HIDDEN = "head"
 # Score of a padded step: its exponential is exactly 0 beside that of any given step.
 PADDED_SCORE = -1e9
 # Beyond this many deviations a reading is as strange as it gets; it keeps squares finite in float32.
@@ -111,10 +117,14 @@ def build_network(
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
     attention: bool = False,
+    head_units: int = 0,
+    head_dropout: float = 0.0,
 ) -> keras.Model:
     """A Keras model: inputs as in `detector.windows.Batch`, outputs as in `detector.runtime.Outputs`.
 
     cell: `lstm` or `gru`. units: of each encoder layer; the decoder has them in reverse.
+    head_units: of a layer between the code, joined by the features of the window, and the logits; with 0 the
+    logits come from the code alone.
     """
     recurrent = {"lstm": layers.LSTM, "gru": layers.GRU}[cell]
     readings = keras.Input((None, sensors), dtype="float64", name="readings")
@@ -147,7 +157,13 @@ def build_network(
             name=DECODER.format(depth),
         )(signal)
     reconstruction = layers.Dense(sensors, name=RECONSTRUCTION)(signal)
-    logits = layers.Dense(classes, name=LOGITS)(code)
+    known = code
+    if head_units:
+        features = WindowFeatures(name=FEATURES)(standardised, observed)
+        known = layers.Dropout(head_dropout)(layers.Concatenate(name="known")([code, features]))
+        known = layers.Dense(head_units, activation="relu", name=HIDDEN)(known)
+        known = layers.Dropout(head_dropout)(known)
+    logits = layers.Dense(classes, name=LOGITS)(known)
     return keras.Model(
         {
             "readings": readings,

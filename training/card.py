@@ -98,12 +98,13 @@ One training run, one seed.
 
 
 def _calibration(manifest: Manifest) -> str:
-    calibration = manifest.calibration
+    calibration, probability = manifest.calibration, manifest.calibration.probability
     lines = [
         f"- Held out for it: {calibration.held_out}.",
-        f"- Probabilities: temperature {calibration.temperature:.3g}, fitted on {calibration.probabilities_from} "
-        f"faults that made up {calibration.prior:.0%} of the windows. Where faults are rarer, so is what a "
-        "probability promises.",
+        f"- Probabilities: fitted on {probability.faults} faults that made up {probability.prior:.0%} of the "
+        "windows. Where faults are rarer, so is what a probability promises.",
+        f"- Decision: the classifier's score weighs {calibration.classifier_weight:.2f}, the reconstruction's the "
+        "rest.",
         f"- Default alarm budget: {manifest.default_false_alarm_rate:.3g} of normal windows.",
         _table("windows judged by the model's own baseline", calibration.model_baseline),
     ]
@@ -143,6 +144,6 @@ def _limits(manifest: Manifest) -> str:
         lines.append(
             f"- Faults that show only in {', '.join(left_out)} are not seen: these drift too much to judge."
         )
-    if manifest.calibration.probabilities_from == "injected":
+    if manifest.calibration.probability.faults == "injected":
         lines.append("- Probabilities come from injected faults only; real ones may look otherwise.")
     return "## Limits\n\n" + "\n".join(lines)

@@ -15,6 +15,10 @@ class RunRefused(TrainingError):
     """The folder of a run cannot be written, or what is in it cannot be gone on with."""
 
 
+class TuningRefused(TrainingError):
+    """A study cannot be begun, or gone on with, as asked."""
+
+
 class Interrupted(TrainingError):
     """Training was asked to stop and did, at a state from which it can go on.
 

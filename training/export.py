@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from detector.statistics import FLOOR
 from training.architecture import (
     ATTENTION,
     DECODER,
     ENCODER,
+    FEATURES,
+    HIDDEN,
     LOGITS,
     PADDED_SCORE,
     RECONSTRUCTION,
     STANDARDISED_LIMIT,
 )
+from training.features import LEVEL_LIMIT
 from training.onnx_graph import Graph, all_states, dense, last_state, recurrent
 
 
@@ -140,7 +144,92 @@ def _decode(graph: Graph, network: Any, code: str) -> None:
 
 def _head(graph: Graph, network: Any, code: str) -> None:
     """What is said of the window as a whole: `logits`."""
-    dense(graph, network.get_layer(LOGITS), code, "logits")
+    known = code
+    if any(layer.name == FEATURES for layer in network.layers):
+        features = _features(graph, network.get_layer(FEATURES))
+        known = graph.node("Concat", [code, features], "known", axis=1)
+        known = graph.node("Relu", [dense(graph, network.get_layer(HIDDEN), known, "hidden")], "head")
+    dense(graph, network.get_layer(LOGITS), known, "logits")
+
+
+def _features(graph: Graph, layer: Any) -> str:
+    """`training.features.WindowFeatures`, (windows, 4 × sensors + 3)."""
+    level, whitening, center, scale = (np.asarray(weight, np.float32) for weight in layer.get_weights())
+    sensors = len(level)
+    single = np.float32
+    constants: dict[str, NDArray[Any]] = {
+        "axis_1": np.array([1], np.int64),
+        "least": np.array(-LEVEL_LIMIT, single),
+        "most": np.array(LEVEL_LIMIT, single),
+        "one": np.array(1.0, single),
+        "floor": np.array(FLOOR, single),
+        "features.level": level,
+        "features.whitening": whitening,
+        "features.center": center,
+        "features.scale": scale,
+        "features.split": np.array([sensors, sensors], np.int64),
+        "from_0": np.array([0], np.int64),
+        "from_1": np.array([1], np.int64),
+        "to_last": np.array([-1], np.int64),
+        "to_end": np.array([np.iinfo(np.int64).max], np.int64),
+    }
+    for name, value in constants.items():
+        graph.constant(name, value)
+
+    def mean(values: str, count: str, name: str) -> str:
+        graph.node("ReduceSum", [values, "axis_1"], f"{name}.sum", keepdims=0)
+        graph.node("Max", [count, "one"], f"{name}.count")
+        return graph.node("Div", [f"{name}.sum", f"{name}.count"], name)
+
+    graph.node("Clip", ["standardised", "least", "most"], "features.readings")
+    graph.node("ReduceSum", ["flags", "axis_1"], "features.seen", keepdims=0)
+    graph.node("Mul", ["features.readings", "flags"], "features.given")
+    mean("features.given", "features.seen", "features.mean")
+    graph.node("Unsqueeze", ["features.mean", "axis_1"], "features.mean_by_step")
+    graph.node("Sub", ["features.readings", "features.mean_by_step"], "features.off")
+    graph.node("Mul", ["features.off", "flags"], "features.away")
+    graph.node("Mul", ["features.away", "features.away"], "features.away_squared")
+    mean("features.away_squared", "features.seen", "features.variance")
+    for what in ("flags", "features.readings"):
+        graph.node("Slice", [what, "from_1", "to_end", "axis_1"], f"{what}.newer")
+        graph.node("Slice", [what, "from_0", "to_last", "axis_1"], f"{what}.older")
+    graph.node("Mul", ["flags.newer", "flags.older"], "features.pairs")
+    graph.node("ReduceSum", ["features.pairs", "axis_1"], "features.moves", keepdims=0)
+    graph.node("Sub", ["features.readings.newer", "features.readings.older"], "features.step")
+    graph.node("Mul", ["features.step", "features.step"], "features.step_squared")
+    graph.node("Mul", ["features.step_squared", "features.pairs"], "features.change_given")
+    mean("features.change_given", "features.moves", "features.change")
+
+    graph.node("Sub", ["features.mean", "features.level"], "features.shift")
+    graph.node("Min", ["features.seen", "one"], "features.any_seen")
+    graph.node("Mul", ["features.shift", "features.any_seen"], "features.levels")
+    graph.node("MatMul", ["features.levels", "features.whitening"], "features.decorrelated")
+    graph.node("Concat", ["features.variance", "features.change"], "features.squares", axis=1)
+    graph.node("Add", ["features.squares", "floor"], "features.floored")
+    graph.node("Log", ["features.floored"], "features.logs")
+    graph.node("Sub", ["features.logs", "features.center"], "features.centred")
+    graph.node("Div", ["features.centred", "features.scale"], "features.deviations")
+    graph.node("Min", ["features.moves", "one"], "features.any_move")
+    graph.node("Concat", ["features.any_move", "features.any_move"], "features.known", axis=1)
+    graph.node("Mul", ["features.deviations", "features.known"], "features.spreads")
+    parts = "features.scatter", "features.roughness"
+    graph.node("Split", ["features.spreads", "features.split"], *parts, axis=1)
+    sizes = []
+    for part in ("decorrelated", "scatter", "roughness"):
+        graph.node("Mul", [f"features.{part}", f"features.{part}"], f"features.{part}.squared")
+        sizes.append(
+            graph.node(
+                "ReduceMean", [f"features.{part}.squared"], f"features.{part}.size", axes=[1], keepdims=1
+            )
+        )
+    graph.node(
+        "Concat", ["features.levels", "features.decorrelated", "features.spreads"], "features.all", axis=1
+    )
+    graph.node("Asinh", ["features.all"], "features.each")
+    graph.node("Concat", sizes, "features.sizes", axis=1)
+    graph.node("Add", ["features.sizes", "one"], "features.sizes.plus_one")
+    graph.node("Log", ["features.sizes.plus_one"], "features.sizes.log")
+    return graph.node("Concat", ["features.each", "features.sizes.log"], "features", axis=1)
 
 
 def _layers(network: Any, pattern: str) -> list[Any]:

@@ -1,7 +1,7 @@
 """Fitting the network, in stretches: it can be stopped after any step and taken up again, bit for bit."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -9,9 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from detector.operation import Operation
 from detector.windows import Singles
+from training.architecture import FEATURES, build_network
 from training.checkpoint import Arrays, Curves, FitState
-from training.losses import classification_loss, reconstruction_loss
+from training.dataset import Experiment, Population
+from training.losses import class_weights, classification_loss, reconstruction_loss
+from training.operation import measure_operation
 from training.recipe import Recipe
 from training.sampling import TrainingBatch, WindowSampler
 from training.schedule import learning_rate, loss_weights
@@ -24,17 +28,19 @@ OnStep = Callable[[int, int, float, float], None]
 
 
 class Fitting:
-    """One fit, in place, in progress."""
+    """One fit in progress. network: what is fitted, in place. operation: of the windows it learns from."""
 
     def __init__(
         self,
         network: keras.Model,
         sampler: WindowSampler,
         recipe: Recipe,
+        operation: Operation,
         class_weights: Singles | None = None,
     ) -> None:
         """class_weights: float32 (classes,), see training.losses; None: all windows count alike."""
-        self._network, self._sampler, self._recipe = network, sampler, recipe
+        self.network, self.operation = network, operation
+        self._sampler, self._recipe = sampler, recipe
         self._optimiser = _OPTIMISERS[recipe.optimiser](recipe.learning_rate)
         self._optimiser.build(network.trainable_variables)
         self._step = tf.function(
@@ -82,7 +88,7 @@ class Fitting:
         """A copy of what `restore` needs to go on from here."""
         return FitState(
             self.step,
-            _values(self._network.variables),
+            _values(self.network.variables),
             _values(self._optimiser.variables),
             self._sampler.state,
             Curves(list(self.curves.reconstruction), list(self.curves.classification)),
@@ -92,7 +98,7 @@ class Fitting:
 
     def restore(self, state: FitState) -> None:
         """Go on from a state of the same recipe, data and network."""
-        _assign(self._network.variables, state.variables)
+        _assign(self.network.variables, state.variables)
         _assign(self._optimiser.variables, state.optimiser)
         self._sampler.state = state.sampler
         self._best, self._best_loss = state.best, state.best_loss
@@ -109,7 +115,7 @@ class Fitting:
 
         Batches are drawn afresh, so that this loss is about as good as one on windows set apart.
         """
-        self._network.set_weights(self._best)
+        self.network.set_weights(self._best)
 
     def _draw(self, drawing: ThreadPoolExecutor) -> "Future[tuple[TrainingBatch, dict[str, Any]]]":
         def draw() -> tuple[TrainingBatch, dict[str, Any]]:
@@ -134,7 +140,35 @@ class Fitting:
         loss = of_reconstruction * np.mean(self.curves.reconstruction[-BLOCK_STEPS:])
         loss += of_classes * np.mean(self.curves.classification[-BLOCK_STEPS:])
         if loss < self._best_loss:
-            self._best, self._best_loss = self._network.get_weights(), float(loss)
+            self._best, self._best_loss = self.network.get_weights(), float(loss)
+
+
+def begin(
+    experiments: Sequence[Experiment], population: Population, recipe: Recipe, rng: np.random.Generator
+) -> Fitting:
+    """A fit of a new network at its first step. rng: draws the batches; the weights are seeded by the recipe.
+
+    Raises NotEnoughData, BadRecipe.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    network = build_network(
+        len(population.sensors),
+        len(population.classes),
+        recipe.cell,
+        list(recipe.units),
+        recipe.input_clip,
+        recipe.dropout,
+        recipe.recurrent_dropout,
+        recipe.attention,
+        recipe.head_units,
+        recipe.head_dropout,
+    )
+    operation = measure_operation(experiments, recipe)
+    if recipe.head_units:
+        network.get_layer(FEATURES).adapt(operation)
+    sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
+    weights = class_weights(recipe, population.classes, sampler.class_shares)
+    return Fitting(network, sampler, recipe, operation, weights)
 
 
 def _training_step(

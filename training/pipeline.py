@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import keras
 import msgspec
 import numpy as np
 
@@ -14,13 +13,13 @@ from detector.artefact import CARD_FILE, GOLDEN_FILE, TWIN_FILE, Artefact, save_
 from detector.detector import Detector
 from detector.manifest import SCHEMA_VERSION, Architecture, Manifest, WindowShape
 from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
+from detector.operation import OPERATION_FILE, Operation
 from detector.store import ModelStore
 from detector.windows import Floats
 from evaluation.evaluate import evaluate
 from evaluation.plots import draw_losses, draw_run
 from history.recording import Recording
 from history.twin import Twin
-from training.architecture import build_network
 from training.calibrate import calibrate, empty_calibration
 from training.card import write_card
 from training.checkpoint import Curves
@@ -28,17 +27,17 @@ from training.dataset import NORMAL, Experiment, Population, all_sensors, prepar
 from training.describe import describe_data, describe_sensors, fingerprint
 from training.errors import Interrupted, NotEnoughData
 from training.export import export_onnx
-from training.fit import Fitting, OnStep
+from training.fit import Fitting, OnStep, begin
 from training.golden import make_golden
 from training.keras_runtime import KERAS_FILE, KerasRuntime
-from training.losses import class_weights
 from training.publish import publish, staging
 from training.recipe import Recipe
 from training.run import RunFolder, versions
-from training.sampling import WindowSampler
 from training.split import Split, split
 
 REPORT_FOLDER = "report"
+# Weight of the classifier's score where it learnt from recorded faults, and where from injected ones alone.
+RECORDED_WEIGHT, INJECTED_WEIGHT = 0.667, 0.333
 # Deviations beyond which a reading says nothing about a sensor's ordinary dynamics.
 TWIN_LIMIT = 4.0
 # Test recordings that are drawn into the report.
@@ -111,21 +110,9 @@ def train(
     population = survey(parts.train, recipe)
     experiments = [prepare(recording, population, recipe) for recording in parts.train]
 
-    keras.utils.set_random_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 2])
-    network = build_network(
-        len(sensors),
-        len(population.classes),
-        recipe.cell,
-        list(recipe.units),
-        recipe.input_clip,
-        recipe.dropout,
-        recipe.recurrent_dropout,
-        recipe.attention,
-    )
-    sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
-    weights = class_weights(recipe, population.classes, sampler.class_shares)
-    fitting = Fitting(network, sampler, recipe, weights)
+    fitting = begin(experiments, population, recipe, rng)
+    network = fitting.network
     # The staging folder comes first: a store that cannot be written to must say so before, not after.
     with staging(store, about.name) as folder:
         on_stage("Fitting")
@@ -134,9 +121,13 @@ def train(
         network.save(folder / KERAS_FILE)
         export_onnx(network, population.center, population.scale, folder / MODEL_FILE)
         on_stage("Calibrating")
-        draft = _draft(about, parts, population, experiments, recipe, network.count_params(), stopped)
+        uncalibrated = draft(about, parts, population, experiments, recipe, network.count_params(), stopped)
         held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
-        manifest = calibrate(draft, OnnxRuntime(folder), folder, held_out, recipe, parts.by)
+        runtime = OnnxRuntime(folder)
+        manifest, operation = calibrate(
+            uncalibrated, fitting.operation, runtime, folder, held_out, recipe, parts.by
+        )
+        operation.save(folder / OPERATION_FILE)
         twin = Twin.fit(
             sensors, _normal_rows(experiments, population), *_operating_point(experiments, population)
         )
@@ -198,7 +189,8 @@ def _report(folder: Path, manifest: Manifest, parts: Split, curves: Curves, reci
     report.mkdir()
     draw_losses(curves.reconstruction, curves.classification, report / "losses.png")
     if test:
-        detector = Detector(Artefact(folder, manifest, ""), OnnxRuntime(folder))
+        operation = Operation.load(folder, len(manifest.sensors))
+        detector = Detector(Artefact(folder, manifest, ""), OnnxRuntime(folder), operation)
         evaluation = evaluate(detector, test, baseline_rows)
         manifest = msgspec.structs.replace(manifest, metrics=rounded(evaluation.summary()))
         for number, result in enumerate(evaluation.files[:MOST_PICTURES], start=1):
@@ -246,7 +238,15 @@ def _normal_rows(experiments: Sequence[Experiment], population: Population) -> l
     return rows
 
 
-def _draft(
+def _classifier_weight(experiments: Sequence[Experiment], recipe: Recipe) -> float:
+    """What the head has seen of real faults is worth more than imitations (docs/decisions/0011)."""
+    if recipe.classifier_weight is not None:
+        return recipe.classifier_weight
+    recorded = any((experiment.state > NORMAL).any() for experiment in experiments)
+    return RECORDED_WEIGHT if recorded else INJECTED_WEIGHT
+
+
+def draft(
     about: About,
     parts: Split,
     population: Population,
@@ -255,6 +255,7 @@ def _draft(
     parameters: int,
     stopped_at_step: int | None = None,
 ) -> Manifest:
+    """What is known before calibration. stopped_at_step: where the fit was interrupted, if it was."""
     labelled = any(r.labels is not None for r in parts.train)
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -272,7 +273,7 @@ def _draft(
             "baseline": "asset" if population.per_asset else "pooled",
             **({} if stopped_at_step is None else {"stopped_at_step": stopped_at_step}),
         },
-        calibration=empty_calibration(),
+        calibration=empty_calibration(_classifier_weight(experiments, recipe)),
         default_false_alarm_rate=0.5,
         metrics={},
         training_data=describe_data(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from training.errors import BadRecipe
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+FaultSize = Annotated[float, Field(gt=0, le=1000)]
 Steps = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -70,6 +71,12 @@ class Recipe(BaseModel):
     )
     dropout: Share = Field(0.0, description="Dropout on the inputs of recurrent layers.")
     recurrent_dropout: Share = Field(0.0, description="Dropout on the recurrent state.")
+    head_units: Annotated[int, Field(ge=0, le=1024)] = Field(
+        64,
+        description="Units of the head's hidden layer, which sees the code and statistics of each sensor; "
+        "with 0 the classes come from the code alone.",
+    )
+    head_dropout: Share = Field(0.3, description="Dropout in the head.")
     input_clip: Annotated[float, Field(gt=1)] = Field(
         10.0, description="Standardised readings are cut to ± this before the network sees them."
     )
@@ -109,11 +116,15 @@ class Recipe(BaseModel):
     # What a batch is made of.
     injected_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="Share of windows with an injected fault; 0.3 beside recorded faults and 0.5 without, "
+        description="Share of windows with an injected fault; 0.2 beside recorded faults and 0.5 without, "
         "unless given.",
     )
     recorded_share: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.25, description="Share of windows with a recorded fault, where labels exist."
+        0.4, description="Share of windows with a recorded fault, where labels exist."
+    )
+    fault_size: tuple[FaultSize, FaultSize] = Field(
+        (1.0, 20.0),
+        description="Smallest and largest injected fault, standard deviations; drawn with an even logarithm.",
     )
     offset_sd: Annotated[float, Field(ge=0)] = Field(
         0.3, description="Normal windows are moved by random offsets of this deviation."
@@ -127,6 +138,11 @@ class Recipe(BaseModel):
     test_share: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.2, description="Share kept for the reported figures, unless test files are named."
     )
+    classifier_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None,
+        description="Weight of the classifier's score in the decision, the rest is the reconstruction's; 2/3 "
+        "where it learnt from recorded faults and 1/3 where from injected ones alone, unless given.",
+    )
     default_false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Alarm budget of the model; 0.02, or the smallest that the calibration data supports, "
@@ -137,6 +153,8 @@ class Recipe(BaseModel):
     def _consistent(self) -> "Recipe":
         if self.minimum_steps is not None and self.minimum_steps > self.window_steps:
             raise ValueError("minimum_steps exceeds window_steps")
+        if self.fault_size[0] > self.fault_size[1]:
+            raise ValueError("fault_size: the smallest exceeds the largest")
         if self.loss_weights:
             self._check_loss_weights()
         return self
@@ -165,6 +183,21 @@ class Recipe(BaseModel):
     def steps(self) -> int:
         """Optimiser steps in all."""
         return self.reconstruction_steps + self.joint_steps
+
+    def shortened(self, steps: int) -> "Recipe":
+        """The same recipe over so many optimiser steps, its stages in proportion."""
+        share = steps / self.steps
+        first = min(round(self.reconstruction_steps * share), steps - 1)
+        stages = [
+            {
+                **stage.model_dump(),
+                "from_step": int(stage.from_step * share),
+                "ramp_steps": int(stage.ramp_steps * share),
+            }
+            for stage in self.loss_weights
+        ]
+        changes = {"reconstruction_steps": first, "joint_steps": steps - first, "loss_weights": stages}
+        return type(self).model_validate(self.model_dump() | changes)
 
     @property
     def loss_stages(self) -> list[LossWeights]:

@@ -13,7 +13,6 @@ from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 
-FAULT_SIZE = (1.5, 6.0)
 # Share of injected faults that are active from the first step of the window.
 ACTIVE_FROM_START = 0.4
 
@@ -53,7 +52,7 @@ class WindowSampler:
         self._faulty = {klass: ends for klass, ends in faulty.items() if len(ends)}
         self._injected_class = classes - 1
         self._classes = classes
-        self.injected_share = recipe.injected_share or (0.3 if self._faulty else 0.5)
+        self.injected_share = recipe.injected_share or (0.2 if self._faulty else 0.5)
         self.recorded_share = recipe.recorded_share if self._faulty else 0.0
 
     @property
@@ -109,7 +108,7 @@ class WindowSampler:
         wanted = observed.copy()
         wanted[:recorded] = False
         for window in range(recorded, recorded + injected):
-            inject(values[window], observed[window], rng)
+            inject(values[window], observed[window], recipe.fault_size, rng)
         values[~observed] = 0.0
         observed &= self._kept(windows, values.shape[1:])
         values[~observed] = 0.0
@@ -148,10 +147,13 @@ class WindowSampler:
         return batch
 
 
-def inject(window: Singles, observed: NDArray[np.bool_], rng: np.random.Generator) -> tuple[str, Ints]:
+def inject(
+    window: Singles, observed: Bools, size: tuple[float, float], rng: np.random.Generator
+) -> tuple[str, Ints]:
     """Put one random fault into a window (steps, sensors), in place. Returns its kind and its sensors.
 
-    1.5 to 6 standard deviations, on up to max(3, a quarter of) the sensors that are observed.
+    size: smallest and largest, standard deviations, drawn with an even logarithm. On up to max(3, a quarter
+    of) the sensors that are observed.
     """
     steps = len(window)
     alive = np.flatnonzero(observed.any(axis=0))
@@ -161,7 +163,7 @@ def inject(window: Singles, observed: NDArray[np.bool_], rng: np.random.Generato
     sensors = rng.choice(alive, int(rng.integers(1, most + 1)), replace=False)
     start = 0 if rng.random() < ACTIVE_FROM_START else int(rng.integers(0, max(1, steps - 2)))
     kind = str(rng.choice(list(FAULTS)))
-    FAULTS[kind].inject(window, start, sensors, float(rng.uniform(*FAULT_SIZE)), rng)
+    FAULTS[kind].inject(window, start, sensors, float(np.exp(rng.uniform(*np.log(size)))), rng)
     return kind, sensors.astype(np.int32)
 
 

@@ -1,0 +1,179 @@
+"""How windows of normal operation look, and how far a window is from them."""
+
+import threading
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from detector.errors import ArtefactRefused
+from detector.statistics import WindowStatistics
+from detector.windows import Bools, Floats, Ints
+
+OPERATION_FILE = "operation.npz"
+# Deviations beyond which a scatter or a roughness is as strange as it gets.
+DEVIATION_LIMIT = 20.0
+# Memory for inverted covariances, one for each pattern of missing sensors and each length, bytes.
+_CACHE_BYTES = 8_000_000
+_ARRAYS = (
+    "level",
+    "covariance",
+    "short_covariance",
+    "scatter",
+    "scatter_sd",
+    "roughness",
+    "roughness_sd",
+    "log_error",
+    "log_error_sd",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """Means and spreads of what windows of normal operation look like, standardised, over all assets.
+
+    level: (sensors,), mean of the windows' means. covariance, short_covariance: (sensors, sensors), of the
+    windows' means, for windows of `steps` and of `minimum_steps`; positive definite.
+    scatter, roughness, log_error and their _sd: (sensors,), of the statistics of that name and of the log of
+    a sensor's reconstruction error; _sd > 0.
+    """
+
+    steps: int
+    minimum_steps: int
+    level: Floats
+    covariance: Floats
+    short_covariance: Floats
+    scatter: Floats
+    scatter_sd: Floats
+    roughness: Floats
+    roughness_sd: Floats
+    log_error: Floats
+    log_error_sd: Floats
+    _inverses: "_Inverses" = field(default_factory=lambda: _Inverses(), init=False, repr=False)  # noqa: PLW0108
+
+    def distances(self, level: Floats, lengths: Ints) -> Floats:
+        """Squared distance of each window's level from normal operation, per observed sensor, (windows,).
+
+        level: (windows, sensors), NaN where not observed. lengths: (windows,), steps. About 1 in normal
+        operation, larger is stranger, NaN when nothing was observed.
+        Mahalanobis' distance, Hotelling's T² of the window's mean (Hotelling 1947, Multivariate Quality
+        Control): sensors that always move together and now do not are far even where each is in its range.
+        Sensors that were not observed are marginalised out.
+        """
+        distances = np.full(len(level), np.nan)
+        observed = np.isfinite(level)
+        patterns = np.concatenate([observed, lengths[:, None]], axis=1)
+        if len(level) > 1 and (patterns != patterns[0]).any():
+            kinds, which = np.unique(patterns, axis=0, return_inverse=True)
+        else:
+            kinds, which = patterns[:1], np.zeros(len(level), np.intp)
+        for kind in range(len(kinds)):
+            seen, rows = kinds[kind, :-1].astype(np.bool_), np.flatnonzero(which == kind)
+            if seen.any():
+                away = (level[rows] - self.level)[:, seen]
+                inverse = self._inverse(seen, int(kinds[kind, -1]))
+                distances[rows] = np.einsum("ws,st,wt->w", away, inverse, away) / seen.sum()
+        return distances
+
+    def evidence(self, statistics: WindowStatistics, errors: Floats, lengths: Ints) -> Floats:
+        """How strange each sensor is by itself, (windows, sensors): squared deviations, >= 0.
+
+        errors: (windows, sensors), mean squared reconstruction error. NaN where a sensor was not observed.
+        The sum of four squares, each about 1 in normal operation: of the level, how much the distance would
+        shrink if this sensor showed what the others make of it (Alcala and Qin 2009, Reconstruction-Based
+        Contribution for Process Monitoring); of scatter and roughness, in their standard deviations; of the
+        log of the reconstruction error, above its mean only.
+        """
+        observed = np.isfinite(statistics.level)
+        total = np.where(observed, 0.0, np.nan)
+        for row in range(len(total)):
+            seen = observed[row]
+            if seen.any():
+                inverse = self._inverse(seen, int(lengths[row]))
+                pull = inverse @ (statistics.level[row] - self.level)[seen]
+                total[row, seen] += np.square(pull) / np.diag(inverse)
+        total += _squared(statistics.scatter, self.scatter, self.scatter_sd, -DEVIATION_LIMIT)
+        total += _squared(statistics.roughness, self.roughness, self.roughness_sd, -DEVIATION_LIMIT)
+        with np.errstate(invalid="ignore"):
+            total += _squared(log_error(errors), self.log_error, self.log_error_sd, 0.0)
+        return total
+
+    def _inverse(self, seen: Bools, length: int) -> Floats:
+        """Inverse covariance of the level of the observed sensors, for a window of that many steps."""
+        return self._inverses.get((seen.tobytes(), length), lambda: self._invert(seen, length))
+
+    def _invert(self, seen: Bools, length: int) -> Floats:
+        # The variance of a mean falls with the reciprocal of the steps; between the two that were measured
+        # it is interpolated, so that what lies between two covariances is one too.
+        least, most = 1.0 / self.minimum_steps, 1.0 / self.steps
+        share = 0.0 if least == most else min(max((1.0 / length - most) / (least - most), 0.0), 1.0)
+        covariance = (1.0 - share) * self.covariance + share * self.short_covariance
+        return np.asarray(np.linalg.inv(covariance[np.ix_(seen, seen)]), np.float64)
+
+    def save(self, path: Path) -> None:
+        np.savez_compressed(
+            path,
+            steps=self.steps,
+            minimum_steps=self.minimum_steps,
+            **{name: getattr(self, name) for name in _ARRAYS},
+        )
+
+    @classmethod
+    def load(cls, folder: Path, sensors: int) -> "Operation":
+        """Raises ArtefactRefused when the file is not what `save` writes for a model of that many sensors."""
+        try:
+            with np.load(folder / OPERATION_FILE, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name], np.float64) for name in _ARRAYS}
+                steps, minimum_steps = int(file["steps"]), int(file["minimum_steps"])
+        except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ArtefactRefused(folder, f"{OPERATION_FILE} cannot be read: {error}") from None
+        for name, array in arrays.items():
+            wanted = (sensors, sensors) if name.endswith("covariance") else (sensors,)
+            if array.shape != wanted or not np.isfinite(array).all():
+                raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} should hold {wanted} finite numbers")
+        if any((arrays[name] <= 0).any() for name in _ARRAYS if name.endswith("_sd")):
+            raise ArtefactRefused(folder, f"{OPERATION_FILE}: a spread is not positive")
+        for name in ("covariance", "short_covariance"):
+            try:
+                np.linalg.cholesky(arrays[name])
+            except np.linalg.LinAlgError:
+                raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} is not positive definite") from None
+        if not 1 <= minimum_steps <= steps:
+            raise ArtefactRefused(folder, f"{OPERATION_FILE}: minimum_steps should be 1 to {steps}")
+        return cls(steps, minimum_steps, **arrays)
+
+
+def log_error(errors: Floats) -> Floats:
+    """Log of mean squared errors, finite at 0."""
+    return np.asarray(np.log(errors + 1e-3))
+
+
+def _squared(values: Floats, mean: Floats, sd: Floats, least: float) -> Floats:
+    """Squared deviations of `values` (windows, sensors), cut to `least` and DEVIATION_LIMIT; 0 for NaN."""
+    return np.square(np.clip(np.nan_to_num((values - mean) / sd), least, DEVIATION_LIMIT))
+
+
+class _Inverses:
+    """The inverses used last, for any thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[bytes, int], make: Callable[[], Floats]) -> Floats:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made
+                self._bytes += made.nbytes
+            while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return made

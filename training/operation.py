@@ -1,0 +1,82 @@
+"""Measuring how windows of normal operation look: `detector.operation.Operation`, from training data."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+
+from detector.operation import Operation
+from detector.statistics import window_statistics
+from detector.windows import Floats, Singles, window_ends, windows_ending_at
+from training.dataset import Experiment, wholly_normal
+from training.recipe import Recipe
+
+# Windows are taken every so many rows at most; more only cost time.
+MOST_WINDOWS = 20_000
+# Least standard deviation of a window's level, scatter or roughness: a sensor that never moved in training
+# must not make a distance of the least flicker.
+LEVEL_FLOOR = 0.03
+SPREAD_FLOOR = 0.1
+
+
+def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Operation:
+    """From windows that are wholly normal, every asset's standardised by its own baseline.
+
+    The covariances are shrunk (Ledoit and Wolf 2004, A Well-Conditioned Estimator for Large-Dimensional
+    Covariance Matrices): windows that share steps are fewer than they look. `log_error` is still that of
+    white noise; `calibrate` measures it once there is a network.
+    """
+    windows = _windows(experiments, recipe.window_steps)
+    observed = np.isfinite(windows)
+    filled = np.where(observed, windows, np.float32(0))
+    full = window_statistics(filled, observed)
+    least = recipe.least_steps
+    short = window_statistics(filled[:, -least:], observed[:, -least:])
+    level, _ = mean_and_sd(full.level, LEVEL_FLOOR)
+    scatter, scatter_sd = mean_and_sd(full.scatter, SPREAD_FLOOR)
+    roughness, roughness_sd = mean_and_sd(full.roughness, SPREAD_FLOOR)
+    sensors = len(level)
+    return Operation(
+        steps=recipe.window_steps,
+        minimum_steps=least,
+        level=level,
+        covariance=_covariance(full.level, level),
+        short_covariance=_covariance(short.level, level),
+        scatter=scatter,
+        scatter_sd=scatter_sd,
+        roughness=roughness,
+        roughness_sd=roughness_sd,
+        log_error=np.zeros(sensors),
+        log_error_sd=np.ones(sensors),
+    )
+
+
+def _windows(experiments: Sequence[Experiment], steps: int) -> Singles:
+    ends = [window_ends(experiment.runs, steps) for experiment in experiments]
+    ends = [e[wholly_normal(x.state, e, steps)] for x, e in zip(experiments, ends, strict=True)]
+    stride = max(1, -(-sum(map(len, ends)) // MOST_WINDOWS))
+    cut = [
+        windows_ending_at(experiment.standardised, experiment.runs, at[::stride], steps)
+        for experiment, at in zip(experiments, ends, strict=True)
+    ]
+    return np.stack([window for windows in cut for window in windows])
+
+
+def mean_and_sd(values: Floats, floor: float) -> tuple[Floats, Floats]:
+    """Over windows, ignoring NaN; mean 0 and deviation 1 for a sensor that was never observed."""
+    seen = np.isfinite(values)
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, values, 0.0).sum(axis=0) / count
+    sd = np.sqrt(np.where(seen, np.square(values - mean), 0.0).sum(axis=0) / count)
+    return mean, np.where(seen.any(axis=0), np.maximum(sd, floor), 1.0)
+
+
+def _covariance(level: Floats, mean: Floats) -> Floats:
+    """Shrunk covariance (sensors, sensors) of the levels; a level that is missing counts as the mean."""
+    away = np.nan_to_num(level - mean)
+    seen = np.isfinite(level).any(axis=0)
+    covariance = np.eye(level.shape[1])
+    if seen.any():
+        shrunk, _ = ledoit_wolf(away[:, seen], assume_centered=True)
+        covariance[np.ix_(seen, seen)] = shrunk
+    return np.asarray(covariance + LEVEL_FLOOR**2 * np.eye(len(covariance)))

@@ -1,0 +1,145 @@
+"""What a search found: a picture for people, JSON for programs, and the best recipe for `offnormal train`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from evaluation.plots import GRID, INK, MUTED, STYLE
+from training.run import recipe_toml
+from training.tune import LEAST_TRIALS_FOR_IMPORTANCE, Study
+
+PICTURE_FILE = "tuning.png"
+JSON_FILE = "tuning.json"
+RECIPE_FILE = "best-recipe.toml"
+ACCENT = "#3b6fb5"
+_LOGARITHMIC = ("learning_rate", "batch_size", "units", "window_steps")
+
+
+def write_report(study: Study, folder: Path) -> None:
+    """Write all three into a folder; only JSON while no trial was completed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    importances = study.importances()
+    content = {
+        "objective": objective_in_words(study),
+        "trials": [_record(trial) for trial in study.counted],
+        "best": None if study.best is None else _record(study.best),
+        "importances": importances,
+    }
+    (folder / JSON_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if study.best is None or study.best_recipe is None:
+        return
+    head = (
+        f"# Trial {study.best.number} of {len(study.counted)}, {study.steps} optimiser steps each:\n"
+        f"# {objective_in_words(study)}: {study.best.value:.4f}.\n\n"
+    )
+    (folder / RECIPE_FILE).write_text(head + recipe_toml(study.best_recipe), encoding="utf-8")
+    _draw(study, importances, folder / PICTURE_FILE)
+
+
+def objective_in_words(study: Study) -> str:
+    """What the trials were compared by."""
+    ground = study.ground
+    return (
+        f"mean ROC AUC of the combined score, {ground.faults} in {len(ground.parts.test)} recordings that no "
+        "trial was trained on"
+    )
+
+
+def _record(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "value": trial.value,
+        "given_up_early": trial.state == TrialState.PRUNED,
+        "by_step": {str(step): value for step, value in trial.intermediate_values.items()},
+        "choices": trial.params,
+        **trial.user_attrs,
+    }
+
+
+def _draw(study: Study, importances: dict[str, float] | None, path: Path) -> None:
+    completed = study.completed
+    names = list(completed[0].params)
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(11, 8.2), layout="constrained")
+        grid = figure.add_gridspec(3, 4, height_ratios=[1.25, 1, 1])
+        _draw_history(figure.add_subplot(grid[0, :2]), study)
+        _draw_importances(figure.add_subplot(grid[0, 2:]), importances, len(completed))
+        for index, name in enumerate(names[:8]):
+            axis = figure.add_subplot(grid[1 + index // 4, index % 4])
+            _draw_choice(axis, study, name)
+            if index % 4 == 0:
+                axis.set_ylabel("objective")
+        figure.suptitle(f"Objective: {objective_in_words(study)}", color=MUTED, fontsize=9)
+        figure.savefig(path)
+        plt.close(figure)
+
+
+def _draw_history(axis: Any, study: Study) -> None:
+    completed = study.completed
+    numbers = [trial.number for trial in completed]
+    values = np.array([trial.value for trial in completed], np.float64)
+    early = [
+        trial for trial in study.counted if trial.state == TrialState.PRUNED and trial.intermediate_values
+    ]
+    axis.scatter(
+        [trial.number for trial in early],
+        [list(trial.intermediate_values.values())[-1] for trial in early],
+        s=22, facecolors="none", edgecolors=MUTED, linewidths=0.9, label="given up early",
+    )  # fmt: skip
+    axis.scatter(numbers, values, s=22, color=ACCENT, label="completed", zorder=3)
+    axis.step(
+        numbers, np.maximum.accumulate(values), where="post", color=INK, linewidth=1, label="best so far"
+    )
+    axis.set(title="Trials", xlabel="trial", ylabel="objective")
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    axis.grid(axis="y", color=GRID)
+    axis.legend(frameon=False, loc="lower right")
+
+
+def _draw_importances(axis: Any, importances: dict[str, float] | None, completed: int) -> None:
+    axis.set_title("What the better trials have in common (PED-ANOVA)")
+    if importances is None:
+        axis.set_axis_off()
+        reason = f"{completed} completed trials do not say; {LEAST_TRIALS_FOR_IMPORTANCE} at least are needed"
+        axis.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED)
+        return
+    names = sorted(importances, key=lambda name: importances[name])
+    shares = [importances[name] for name in names]
+    axis.barh(names, shares, color=ACCENT, height=0.6)
+    for row, share in enumerate(shares):
+        axis.annotate(f"{share:.0%}", (share, row), xytext=(3, 0), textcoords="offset points", va="center")
+    axis.set_xlim(0, max(shares) * 1.15)
+    axis.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
+    axis.set_xlabel("importance")
+
+
+def _draw_choice(axis: Any, study: Study, name: str) -> None:
+    completed, best = study.completed, study.best
+    axis.scatter(
+        [t.params[name] for t in completed], [t.value for t in completed], s=16, color=ACCENT, alpha=0.7
+    )
+    if best is not None:
+        axis.scatter(
+            [best.params[name]], [best.value], s=46, facecolors="none", edgecolors=INK, linewidths=1.2
+        )
+    if name in _LOGARITHMIC:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+        values = sorted({trial.params[name] for trial in completed})
+        if name != "learning_rate":
+            axis.set_xticks([values[0], values[len(values) // 2], values[-1]])
+    elif name == "layers":
+        axis.set_xticks(sorted({trial.params[name] for trial in completed}))
+    elif isinstance(completed[0].params[name], str):
+        axis.margins(x=0.3)
+    axis.set_title(name.replace("_", " "))
+    axis.grid(axis="y", color=GRID)
