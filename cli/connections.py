@@ -7,6 +7,7 @@ workers are loaded alike and one that is still loading is asked nothing
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +22,10 @@ _PAUSE_S = 0.05
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """A running worker. started, heard: time.monotonic seconds. given, ended: connections so far."""
+    """A running worker. started, heard: time.monotonic seconds. given, ended: connections so far.
+
+    untaken: those of them that it has not taken yet; should it die, another gets them.
+    """
 
     number: int
     process: asyncio.subprocess.Process
@@ -32,6 +36,7 @@ class Worker:
     ready: bool = False
     given: int = 0
     ended: int = 0
+    untaken: deque[socket.socket] = field(default_factory=deque)
     ear: Ear = field(default_factory=Ear)
 
     @property
@@ -45,6 +50,11 @@ class Worker:
             return socket.send_fds(self.channel, [order], descriptors) == 1
         except OSError:
             return False
+
+    def has_taken(self, count: int) -> None:
+        """So many connections, since it began."""
+        while self.untaken and self.given - len(self.untaken) < count:
+            self.untaken.popleft().close()
 
     def close(self) -> None:
         """Neither listen nor speak to it any more."""
@@ -75,6 +85,12 @@ class Connections:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
             self._accepting = True
 
+    def take_back(self, worker: Worker) -> None:
+        """Give what a dead worker has not taken to the others."""
+        for connection in worker.untaken:
+            self._give(connection, self._takers())
+        worker.untaken.clear()
+
     def close(self) -> None:
         """Give away what has arrived, then close the port."""
         self._accept()
@@ -100,9 +116,8 @@ class Connections:
                 self._pause()
                 asyncio.get_running_loop().call_later(_PAUSE_S, self.resume)
                 return
-            with connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._give(connection, takers)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._give(connection, takers)
 
     def _takers(self) -> list[Worker]:
         """Whom the next connection may be given to, the best first; of equals, each in its turn."""
@@ -116,5 +131,7 @@ class Connections:
         for worker in takers:
             if worker.order(CONNECTION, connection):
                 worker.given += 1
+                worker.untaken.append(connection)
                 self._turn = worker.number + 1
                 return
+        connection.close()  # nobody can be told: every channel is full, or every worker gone

@@ -37,7 +37,7 @@ class WorkerServer(uvicorn.Server):
         super().__init__(server_config(settings, self._app, http=self._protocol_class()))
         self._assignment = assignment
         self._channel = channel
-        self._closed = 0
+        self._taken = self._closed = 0
         self._resources: Resources | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -78,6 +78,8 @@ class WorkerServer(uvicorn.Server):
                 order, descriptors = b"", []
             if order == CONNECTION and descriptors:
                 connection = socket.socket(fileno=descriptors[0])
+                self._taken += 1
+                self._say("alive")  # before anything is read from it: until then it can go to another worker
                 task = asyncio.get_running_loop().create_task(self._take(connection))
                 self.server_state.tasks.add(task)
                 task.add_done_callback(self.server_state.tasks.discard)
@@ -119,7 +121,7 @@ class WorkerServer(uvicorn.Server):
         self._say("alive")
 
     def _say(self, kind: Any, **fields: Any) -> None:
-        say(self._channel, Word(kind, closed=self._closed, **fields))
+        say(self._channel, Word(kind, taken=self._taken, closed=self._closed, **fields))
 
 
 def main() -> None:

@@ -35,12 +35,14 @@ class Word(msgspec.Struct, frozen=True):
 
     up: takes connections. ready: its models are loaded; `text` is its announcement, `answers` whether there
     is a default. alive, hanging: each second, and whenever a connection ends. leaving: was told to go by a
-    signal of its own. failed: cannot start, for the reason in `text`. closed: connections that have ended.
+    signal of its own. failed: cannot start, for the reason in `text`.
+    taken, closed: connections so far.
     """
 
     kind: Literal["up", "ready", "alive", "hanging", "leaving", "failed"]
     text: str = ""
     answers: bool = False
+    taken: int = 0
     closed: int = 0
 
 

@@ -83,6 +83,7 @@ class Supervisor:
             self._hear(worker)  # what it said last, and why
             worker.close()
             self._workers.pop(number)
+            self._connections.take_back(worker)
             how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
             if self._stopping.is_set():
                 self._failed |= code != 0
@@ -143,6 +144,7 @@ class Supervisor:
 
     def _heed(self, worker: Worker, word: Word) -> None:
         worker.ended = max(worker.ended, word.closed)
+        worker.has_taken(word.taken)
         if word.kind == "failed":
             if self._all_ready:
                 warn(f"worker {worker.number + 1}: {word.text}")
