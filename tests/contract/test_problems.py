@@ -193,6 +193,7 @@ def csv(client: CheckedClient, content: str) -> httpx.Response:
 TIMES = [1_790_000_000.0 + s for s in range(12)]
 PROVOCATIONS: dict[str, Callable[[Place], httpx.Response]] = {
     "not_json": plain(lambda c: post(c, "{")),
+    "not_npy": plain(lambda c: post(c, "{", Content_Type="application/x-npy")),
     "client_left": lambda place: raw(place, [{"type": "http.disconnect"}]),
     "key_required": with_keys(post),
     "key_unknown": with_keys(lambda c: post(c, X_API_Key="guess")),
