@@ -1,6 +1,6 @@
 """What raw scores mean: typical errors, levels, p-values and probabilities, from recordings kept apart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from detector.detector import Detector, Window, in_batches
 from detector.errors import BaselineRefused
 from detector.manifest import Calibration, Level, Manifest, NormalOperation, ProbabilityCalibration
 from detector.operation import Operation, log_error
-from detector.runtime import Runtime
 from detector.scores import classifier_score, combine, sensor_errors, standardise_score
 from detector.windows import Floats, window_ends, windows_ending_at
 from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.operation import SPREAD_FLOOR, mean_and_sd
 from training.recipe import Recipe
+from training.rehearsal import Rehearsal
 from training.sampling import inject
 
 # Enough windows for every figure below; more only costs time.
@@ -52,60 +52,133 @@ class _HeldOut:
         return [w for w, state in zip(self.windows, self.state.tolist(), strict=True) if state == NORMAL]
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Raw scores of normal windows that share their level. independent: how many share no step."""
+
+    classifier: Floats
+    reconstruction: Floats
+    level: tuple[Level, Level]
+    independent: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cases:
+    """Windows with and without faults, as the probabilities are fitted on them.
+
+    logits: (windows, classes). reconstruction: (windows,), standardised. klass: (windows,).
+    """
+
+    logits: Floats
+    reconstruction: Floats
+    klass: NDArray[np.int64]
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """errors: (windows, sensors), of normal windows. by_model, by_asset: their scores by either baseline."""
+
+    errors: Floats
+    by_model: _Scored
+    by_asset: list[_Scored]
+    cases: _Cases
+
+
 def calibrate(
     draft: Manifest,
     operation: Operation,
-    runtime: Runtime,
-    folder: Path,
-    experiments: Sequence[Experiment],
+    rehearsals: Iterable[Rehearsal],
     recipe: Recipe,
-    split_by: str,
+    held_out: str,
 ) -> tuple[Manifest, Operation]:
     """The manifest with its calibration, typical errors and default budget filled in, and the operation with
     its errors.
 
-    draft: everything else already right. experiments: disjoint from those trained on and reported on.
+    draft: everything else already right. operation: of what the final network was trained on.
+    rehearsals: networks with recordings that they were not trained on; the final network, or its stand-ins.
+    held_out: what the normal windows come from, in words.
     Raises NotEnoughData when they hold no window of normal operation.
     """
     per_asset = draft.recipe["baseline"] == "asset"
-    cuts = [_cut(e, recipe, skip=recipe.baseline_rows if per_asset else 0) for e in experiments]
-    if not any((cut.state == NORMAL).any() for cut in cuts):
+    rng = np.random.default_rng([recipe.seed, 3])
+    heard = [part for r in rehearsals if (part := _hear(r, draft, recipe, rng)) is not None]
+    if not heard:
         raise NotEnoughData(
             f"no window of {recipe.window_steps} normal steps is left to calibrate on: give more recordings"
             " of normal operation, or lower baseline_rows or window_steps"
         )
-    typical, operation = _errors(Detector(Artefact(folder, draft, ""), runtime, operation), cuts)
-    draft = msgspec.structs.replace(
-        draft,
-        sensors=[
-            msgspec.structs.replace(sensor, typical_error=error)
-            for sensor, error in zip(draft.sensors, typical.tolist(), strict=True)
-        ],
-    )
-    detector = Detector(Artefact(folder, draft, ""), runtime, operation)
-    by_model = _by_model(detector, cuts)
-    commissioned = _commissioned(detector, experiments, recipe)
-    by_asset = _by_asset(detector, commissioned) if commissioned else None
+    weight = draft.calibration.classifier_weight
+    by_model = _table([part.by_model for part in heard], weight)
+    by_asset = _table([asset for part in heard for asset in part.by_asset], weight)
+    if by_model is None:
+        raise AssertionError("a part that was heard has normal windows")
     serving = by_asset if per_asset and by_asset is not None else by_model
-    held_out = (
-        f"{len(experiments)} recordings that the network was not trained on"
-        if split_by == "experiment"
-        else "later stretches of the training recordings"
+    calibration = msgspec.structs.replace(
+        draft.calibration,
+        probability=_probability([part.cases for part in heard]),
+        model_baseline=by_model,
+        asset_baseline=by_asset,
+        held_out=held_out,
     )
-    draft = msgspec.structs.replace(
-        draft,
-        calibration=msgspec.structs.replace(
-            draft.calibration, model_baseline=by_model, asset_baseline=by_asset, held_out=held_out
-        ),
+    errors = np.concatenate([part.errors for part in heard])
+    manifest = msgspec.structs.replace(
+        _with_typical(draft, errors),
+        calibration=calibration,
         default_false_alarm_rate=recipe.default_false_alarm_rate
         or max(DEFAULT_FALSE_ALARM_RATE, serving.smallest_false_alarm_rate),
     )
-    detector = Detector(Artefact(folder, draft, ""), runtime, operation)
-    rng = np.random.default_rng([recipe.seed, 3])
+    return manifest, _with_errors(operation, errors)
+
+
+def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.Generator) -> _Heard | None:
+    """What one network says of the recordings that it has not seen; None without a normal window of them."""
+    per_asset = draft.recipe["baseline"] == "asset"
+    skip = recipe.baseline_rows if per_asset else 0
+    cuts = [_cut(experiment, recipe, skip) for experiment in rehearsal.held_out]
+    if not any((cut.state == NORMAL).any() for cut in cuts):
+        return None
+
+    def detector(manifest: Manifest, operation: Operation) -> Detector:
+        return Detector(Artefact(Path(), manifest, ""), rehearsal.runtime, operation)
+
+    errors = _errors(detector(draft, rehearsal.operation), cuts)
+    draft, operation = _with_typical(draft, errors), _with_errors(rehearsal.operation, errors)
+    by_model = _by_model(detector(draft, operation), cuts)
+    # Commissioning bounds an asset's level by the model's own: that of the same network.
+    draft = _with_levels(draft, by_model)
+    commissioned = _commissioned(detector(draft, operation), rehearsal.held_out, recipe)
+    by_asset = _by_asset(detector(draft, operation), commissioned)
+    if by_asset:
+        draft = _with_levels(draft, *by_asset)
     judged = commissioned if per_asset and commissioned else cuts
-    probability = _probability(detector, judged, recipe.fault_size, rng)
-    calibration = msgspec.structs.replace(draft.calibration, probability=probability)
-    return msgspec.structs.replace(draft, calibration=calibration), operation
+    cases = _cases(detector(draft, operation), judged, recipe.fault_size, rng)
+    return _Heard(errors, by_model, by_asset, cases)
+
+
+def _with_typical(draft: Manifest, errors: Floats) -> Manifest:
+    """The typical error of each sensor, never below a thousandth, from those of normal windows."""
+    typical, _ = mean_and_sd(errors, 1.0)
+    seen = np.isfinite(errors).any(axis=0)
+    typical = np.maximum(np.where(seen, typical, 1.0), 1e-3)
+    sensors = [
+        msgspec.structs.replace(sensor, typical_error=error)
+        for sensor, error in zip(draft.sensors, typical.tolist(), strict=True)
+    ]
+    return msgspec.structs.replace(draft, sensors=sensors)
+
+
+def _with_errors(operation: Operation, errors: Floats) -> Operation:
+    mean, sd = mean_and_sd(log_error(errors), SPREAD_FLOOR)
+    return replace(operation, log_error=mean, log_error_sd=sd)
+
+
+def _with_levels(draft: Manifest, *scored: _Scored) -> Manifest:
+    """The manifest with the levels of these windows, so that a detector standardises scores by them."""
+    classifier, reconstruction = _mean_levels(scored)
+    normal = NormalOperation(classifier, reconstruction, [0.0], 1)
+    calibration = msgspec.structs.replace(draft.calibration, model_baseline=normal, asset_baseline=normal)
+    return msgspec.structs.replace(draft, calibration=calibration)
 
 
 def empty_calibration(classifier_weight: float) -> Calibration:
@@ -132,31 +205,20 @@ def _cut(experiment: Experiment, recipe: Recipe, skip: int) -> _HeldOut:
     return _HeldOut(experiment, windows, state, int(clean.sum()) // steps, experiment.baseline)
 
 
-def _errors(detector: Detector, cuts: Sequence[_HeldOut]) -> tuple[Floats, Operation]:
-    """Mean squared error of each sensor over normal windows, (sensors,), never below a thousandth; and the
-    operation with mean and deviation of its log."""
+def _errors(detector: Detector, cuts: Sequence[_HeldOut]) -> Floats:
+    """Mean squared error of each sensor in each normal window, (windows, sensors)."""
     parts: list[Floats] = []
     for cut in cuts:
         for part in in_batches([Window(w, cut.baseline) for w in cut.normal]):
             batch, outputs = detector.run(part)
             parts.append(sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed))
-    errors = np.concatenate(parts)
-    typical, _ = mean_and_sd(errors, 1.0)
-    mean, sd = mean_and_sd(log_error(errors), SPREAD_FLOOR)
-    seen = np.isfinite(errors).any(axis=0)
-    typical = np.maximum(np.where(seen, typical, 1.0), 1e-3)
-    return typical, replace(detector.operation, log_error=mean, log_error_sd=sd)
+    return np.concatenate(parts)
 
 
-def _by_model(detector: Detector, cuts: Sequence[_HeldOut]) -> NormalOperation:
-    windows = [Window(w) for cut in cuts for w in cut.normal]
-    classifier, reconstruction = detector.raw_scores(windows)
-    return _table(
-        detector,
-        [(classifier, reconstruction)],
-        [(_level(classifier), _level(reconstruction))],
-        sum(cut.independent for cut in cuts),
-    )
+def _by_model(detector: Detector, cuts: Sequence[_HeldOut]) -> _Scored:
+    classifier, reconstruction = detector.raw_scores([Window(w) for cut in cuts for w in cut.normal])
+    level = _level(classifier), _level(reconstruction)
+    return _Scored(classifier, reconstruction, level, sum(cut.independent for cut in cuts))
 
 
 def _commissioned(detector: Detector, experiments: Sequence[Experiment], recipe: Recipe) -> list[_HeldOut]:
@@ -179,55 +241,58 @@ def _commissioned(detector: Detector, experiments: Sequence[Experiment], recipe:
     return commissioned
 
 
-def _by_asset(detector: Detector, commissioned: Sequence[_HeldOut]) -> NormalOperation:
-    raw = [detector.raw_scores([Window(w, cut.baseline) for w in cut.normal]) for cut in commissioned]
-    baselines = [cut.baseline for cut in commissioned]
-    levels = [(b.classifier, b.reconstruction) for b in baselines if b is not None]
-    return _table(
-        detector, raw, [(c, r) for c, r in levels if c and r], sum(cut.independent for cut in commissioned)
-    )
+def _by_asset(detector: Detector, commissioned: Sequence[_HeldOut]) -> list[_Scored]:
+    scored = []
+    for cut in commissioned:
+        classifier, reconstruction = detector.raw_scores([Window(w, cut.baseline) for w in cut.normal])
+        own = cut.baseline
+        if own is not None and own.classifier is not None and own.reconstruction is not None:
+            level = own.classifier, own.reconstruction
+            scored.append(_Scored(classifier, reconstruction, level, cut.independent))
+    return scored
 
 
-def _table(
-    detector: Detector,
-    raw: Sequence[tuple[Floats, Floats]],
-    levels: Sequence[tuple[Level, Level]],
-    independent: int,
-) -> NormalOperation:
+def _table(scored: Sequence[_Scored], classifier_weight: float) -> NormalOperation | None:
     """Combined scores of all windows, each standardised by its own level; and the typical level."""
-    combined = np.sort(
-        np.concatenate(
-            [
-                combine(
-                    standardise_score(classifier, np.array(own[0].mean), np.array(own[0].sd)),
-                    standardise_score(reconstruction, np.array(own[1].mean), np.array(own[1].sd)),
-                    detector.manifest.calibration.classifier_weight,
-                )
-                for (classifier, reconstruction), own in zip(raw, levels, strict=True)
-            ]
-        )
-    )
+    if not scored:
+        return None
+    combined = np.sort(np.concatenate([_combined(part, classifier_weight) for part in scored]))
     if len(combined) > MOST_SCORES:
         combined = np.quantile(combined, (np.arange(MOST_SCORES) + 0.5) / MOST_SCORES)
-    mean_levels = [
-        Level(float(np.mean([own[k].mean for own in levels])), float(np.mean([own[k].sd for own in levels])))
+    scores = [float(f"{score:.6g}") for score in combined.tolist()]
+    return NormalOperation(*_mean_levels(scored), scores, max(1, sum(part.independent for part in scored)))
+
+
+def _combined(part: _Scored, classifier_weight: float) -> Floats:
+    of_classifier, of_reconstruction = part.level
+    return combine(
+        standardise_score(part.classifier, np.array(of_classifier.mean), np.array(of_classifier.sd)),
+        standardise_score(
+            part.reconstruction, np.array(of_reconstruction.mean), np.array(of_reconstruction.sd)
+        ),
+        classifier_weight,
+    )
+
+
+def _mean_levels(scored: Sequence[_Scored]) -> tuple[Level, Level]:
+    means = [
+        Level(
+            float(np.mean([part.level[k].mean for part in scored])),
+            float(np.mean([part.level[k].sd for part in scored])),
+        )
         for k in (0, 1)
     ]
-    scores = [float(f"{score:.6g}") for score in combined.tolist()]
-    return NormalOperation(mean_levels[0], mean_levels[1], scores, max(1, independent))
+    return means[0], means[1]
 
 
 def _level(raw: Floats) -> Level:
     return Level(float(raw.mean()), max(float(raw.std()), 1e-3))
 
 
-def _probability(
+def _cases(
     detector: Detector, cuts: Sequence[_HeldOut], fault_size: tuple[float, float], rng: np.random.Generator
-) -> ProbabilityCalibration:
-    """Log-odds and temperature that minimise the log loss.
-
-    Over recorded faults at the share in which they occur, else one injected fault for each normal window.
-    """
+) -> _Cases:
+    """Recorded faults at the share in which they occur, else one injected fault for each normal window."""
     windows: list[Window] = []
     klass: list[int] = []
     recorded = any((cut.state > NORMAL).any() for cut in cuts)
@@ -241,19 +306,33 @@ def _probability(
                 klass.append(len(detector.manifest.classes) - 1)
     picked = rng.permutation(len(windows))[:MOST_WINDOWS].tolist()
     scores = [detector.score(part) for part in in_batches([windows[i] for i in picked])]
-    logits = np.concatenate([part.outputs.logits for part in scores]).astype(np.float64)
-    reconstruction = np.concatenate([part.reconstruction for part in scores])
-    truth = np.array(klass)[picked]
+    return _Cases(
+        np.concatenate([part.outputs.logits for part in scores]).astype(np.float64),
+        np.concatenate([part.reconstruction for part in scores]),
+        np.array(klass)[picked],
+        recorded,
+    )
+
+
+def _probability(cases: Sequence[_Cases]) -> ProbabilityCalibration:
+    """Log-odds and temperature that minimise the log loss."""
+    # Injected faults stand in for recorded ones only where there are none at all.
+    recorded = any(case.recorded for case in cases)
+    cases = [case for case in cases if case.recorded == recorded]
+    logits = np.concatenate([case.logits for case in cases])
+    reconstruction = np.concatenate([case.reconstruction for case in cases])
+    truth = np.concatenate([case.klass for case in cases])
+    faulty = truth != NORMAL
     intercept, classifier_slope, reconstruction_slope = _log_odds(
-        np.stack([classifier_score(logits), reconstruction], axis=1), truth != NORMAL
+        np.stack([classifier_score(logits), reconstruction], axis=1), faulty
     )
     return ProbabilityCalibration(
         intercept=intercept,
         classifier_slope=classifier_slope,
         reconstruction_slope=reconstruction_slope,
-        temperature=_temperature(logits[truth != NORMAL, 1:], truth[truth != NORMAL] - 1),
+        temperature=_temperature(logits[faulty, 1:], truth[faulty] - 1),
         faults="recorded" if recorded else "injected",
-        prior=float((truth != NORMAL).mean()),
+        prior=float(faulty.mean()),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -50,6 +51,24 @@ class Fitting:
         self._best_loss = float("inf")
         self.step = 0
         self.curves = Curves()
+        self._first = self.state()
+
+    def begin_again(
+        self,
+        experiments: Sequence[Experiment],
+        operation: Operation,
+        classes: int,
+        recipe: Recipe,
+        rng: np.random.Generator,
+    ) -> None:
+        """Fit the network anew from its first weights, on other recordings of the same sensors.
+
+        recipe: the same but for its number of steps.
+        """
+        self._recipe, self.operation = recipe, operation
+        self._sampler = WindowSampler(experiments, recipe, classes, rng)
+        self.restore(replace(self._first, sampler=self._sampler.state))
+        _adapt(self.network, operation)
 
     @property
     def done(self) -> bool:
@@ -164,11 +183,15 @@ def begin(
         recipe.head_dropout,
     )
     operation = measure_operation(experiments, recipe)
-    if recipe.head_units:
-        network.get_layer(FEATURES).adapt(operation)
+    _adapt(network, operation)
     sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
     weights = class_weights(recipe, population.classes, sampler.class_shares)
     return Fitting(network, sampler, recipe, operation, weights)
+
+
+def _adapt(network: keras.Model, operation: Operation) -> None:
+    if any(layer.name == FEATURES for layer in network.layers):
+        network.get_layer(FEATURES).adapt(operation)
 
 
 def _training_step(

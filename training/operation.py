@@ -9,6 +9,7 @@ from detector.operation import Operation
 from detector.statistics import window_statistics
 from detector.windows import Floats, Singles, window_ends, windows_ending_at
 from training.dataset import Experiment, wholly_normal
+from training.errors import NotEnoughData
 from training.recipe import Recipe
 
 # Windows are taken every so many rows at most; more only cost time.
@@ -59,7 +60,13 @@ def _windows(experiments: Sequence[Experiment], steps: int) -> Singles:
         windows_ending_at(experiment.standardised, experiment.runs, at[::stride], steps)
         for experiment, at in zip(experiments, ends, strict=True)
     ]
-    return np.stack([window for windows in cut for window in windows])
+    windows = [window for windows in cut for window in windows]
+    if not windows:
+        raise NotEnoughData(
+            f"no window of {steps} consecutive normal steps to train on: give more data, or a shorter "
+            "window_steps"
+        )
+    return np.stack(windows)
 
 
 def mean_and_sd(values: Floats, floor: float) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from detector.store import ModelStore
 from detector.windows import Floats
 from evaluation.evaluate import evaluate
 from evaluation.plots import draw_losses, draw_run
+from evaluation.reference import REFERENCE_FILE, References, normal_stretches
 from history.recording import Recording
 from history.twin import Twin
 from training.calibrate import calibrate, empty_calibration
@@ -32,6 +33,7 @@ from training.golden import make_golden
 from training.keras_runtime import KERAS_FILE, KerasRuntime
 from training.publish import publish, staging
 from training.recipe import Recipe
+from training.rehearsal import Rehearsal, rehearsals
 from training.run import RunFolder, versions
 from training.split import Split, split
 
@@ -120,13 +122,21 @@ def train(
         on_stage("Exporting")
         network.save(folder / KERAS_FILE)
         export_onnx(network, population.center, population.scale, folder / MODEL_FILE)
-        on_stage("Calibrating")
         uncalibrated = draft(about, parts, population, experiments, recipe, network.count_params(), stopped)
-        held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
-        runtime = OnnxRuntime(folder)
-        manifest, operation = calibrate(
-            uncalibrated, fitting.operation, runtime, folder, held_out, recipe, parts.by
-        )
+        operation = fitting.operation
+        curves = fitting.curves
+        if parts.folds:
+            prepared = {id(experiment.recording): experiment for experiment in experiments}
+            folds = [[prepared[id(recording)] for recording in fold] for fold in parts.folds]
+            # What is to be published though it was interrupted still has to be calibrated.
+            unless = (lambda: False) if run is not None and run.publish_interrupted else stop
+            heard = list(rehearsals(fitting, folds, population, recipe, on_stage, on_step, unless))
+            _end_if(stop, fitting, recipe, run)
+        else:
+            held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
+            heard = [Rehearsal(OnnxRuntime(folder), operation, held_out)]
+        on_stage("Calibrating")
+        manifest, operation = calibrate(uncalibrated, operation, heard, recipe, _held_out(parts))
         operation.save(folder / OPERATION_FILE)
         twin = Twin.fit(
             sensors, _normal_rows(experiments, population), *_operating_point(experiments, population)
@@ -134,13 +144,14 @@ def train(
         twin.save(folder / TWIN_FILE)
         save_golden(folder / GOLDEN_FILE, make_golden(twin, manifest, KerasRuntime(folder), rng))
         _end_if(stop, fitting, recipe, run)
+        references(experiments, recipe).save(folder / REFERENCE_FILE)
         on_stage("Evaluating")
-        manifest = _report(folder, manifest, parts, fitting.curves, recipe)
+        manifest = _report(folder, manifest, parts, curves, recipe)
         on_stage("Publishing")
         final = publish(store, folder, manifest)
     if run is not None:
         run.folder.finish(final)
-    return Trained(final, manifest, parts, fitting.curves)
+    return Trained(final, manifest, parts, curves)
 
 
 def _fit(
@@ -179,6 +190,27 @@ def _interrupted(fitting: Fitting, recipe: Recipe, run: Run | None) -> Interrupt
     if run is not None:
         run.folder.save(fitting.state(), recipe)
     return Interrupted(fitting.step, recipe.steps, None if run is None else run.folder.path)
+
+
+def _held_out(parts: Split) -> str:
+    """What calibration's windows come from, in words."""
+    if parts.folds:
+        return f"{len(parts.train)} recordings, each scored by a network that was not trained on it"
+    if parts.by == "experiment":
+        return f"{len(parts.calibration)} recordings that the network was not trained on"
+    return "later stretches of the training recordings"
+
+
+def references(experiments: Sequence[Experiment], recipe: Recipe) -> References:
+    """The plain detectors that the model has to beat, fitted on the same normal operation."""
+    stretches = [
+        stretch
+        for experiment in experiments
+        for stretch in normal_stretches(
+            experiment.standardised.astype(np.float64), experiment.state == NORMAL, experiment.runs
+        )
+    ]
+    return References.fit(stretches, recipe.window_steps)
 
 
 def _report(folder: Path, manifest: Manifest, parts: Split, curves: Curves, recipe: Recipe) -> Manifest:

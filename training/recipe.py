@@ -135,6 +135,12 @@ class Recipe(BaseModel):
     calibration_share: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.4, description="Share of experiments (or of time, with few) kept for calibration."
     )
+    calibration_folds: Annotated[int, Field(ge=0, le=10)] = Field(
+        2,
+        description="With so many files that nothing need be kept apart for calibration: the experiments are "
+        "divided into this many folds, and each is scored by a network fitted on the others in half the "
+        "steps. 0 or 1 keeps `calibration_share` apart instead, as a split by time always does.",
+    )
     test_share: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.2, description="Share kept for the reported figures, unless test files are named."
     )

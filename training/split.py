@@ -17,12 +17,16 @@ LEAST_EXPERIMENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three disjoint parts. by: `experiment` (whole files) or `time` (consecutive stretches of each file)."""
+    """Three disjoint parts. by: `experiment` (whole files) or `time` (consecutive stretches of each file).
+
+    folds: `train` divided by experiment, where it calibrates too; then `calibration` is empty.
+    """
 
     train: tuple[Recording, ...]
     calibration: tuple[Recording, ...]
     test: tuple[Recording, ...]
     by: str
+    folds: tuple[tuple[Recording, ...], ...] = ()
 
 
 def split(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Recording] = ()) -> Split:
@@ -48,14 +52,26 @@ def split(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Record
     only_faulty = [group for group in groups if group not in with_normal]
     mixed = [group for group in with_normal if any(_has_faults(r) for r in group)]
     only_normal = [group for group in with_normal if group not in mixed]
+    folds: list[list[Recording]] = [[] for _ in range(recipe.calibration_folds)]
+    # Each fold's others must hold normal operation enough to learn from.
+    crossed = len(folds) > 1 and len(with_normal) * (1.0 - test_share) >= 2 * len(folds)
     for some in (only_normal, mixed, only_faulty):
         order = rng.permutation(len(some))
         tests = round(test_share * len(some))
         calibrations = max(1, round(recipe.calibration_share * len(some))) if len(some) > 1 else 0
         for rank, index in enumerate(order.tolist()):
             part = "test" if rank < tests else "calibration" if rank < tests + calibrations else "train"
+            if crossed and part != "test":
+                part = "train"
+                min(folds, key=len).extend(some[index])
             parts[part] += some[index]
-    return Split(tuple(parts["train"]), tuple(parts["calibration"]), tuple(parts["test"]), by="experiment")
+    return Split(
+        tuple(parts["train"]),
+        tuple(parts["calibration"]),
+        tuple(parts["test"]),
+        by="experiment",
+        folds=tuple(map(tuple, folds)) if crossed else (),
+    )
 
 
 def rows_of(recording: Recording, rows: slice) -> Recording:

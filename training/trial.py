@@ -24,6 +24,7 @@ from training.export import export_onnx
 from training.fit import Fitting, OnStep, begin
 from training.pipeline import About, draft
 from training.recipe import Recipe
+from training.rehearsal import Rehearsal
 from training.split import Split, split
 
 # Of the recordings that train, so many are kept for validation.
@@ -47,13 +48,15 @@ class Ground:
 
     parts: `train` trains, `calibration` brings scores onto one scale, `test` validates. sensors: of all.
     faults: RECORDED or INJECTED, in the validation recordings. longest_window: rows before it is full are
-    judged in no trial, so that all judge the same rows.
+    judged in no trial, so that all judge the same rows. whole: what `train` would train on, validation
+    included; it says only which sensors wander too far to be judged.
     """
 
     parts: Split
     sensors: tuple[str, ...]
     faults: str
     longest_window: int
+    whole: tuple[Recording, ...]
 
 
 def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Recording] = ()) -> Ground:
@@ -64,6 +67,7 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
     sensors = all_sensors(recordings)
     if not sensors:
         raise NotEnoughData("no sensors in the given files")
+    recipe = recipe.model_copy(update={"calibration_folds": 0})
     outer = split([r.select(sensors) for r in recordings], recipe, [r.select(sensors) for r in test])
     inner = split(
         outer.train,
@@ -85,7 +89,11 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
         for r in (*inner.train, *calibration, *validation)
     ]
     return Ground(
-        Split(inner.train, calibration, tuple(validation), inner.by), sensors, faults, min(runs) // 4
+        Split(inner.train, calibration, tuple(validation), inner.by),
+        sensors,
+        faults,
+        min(runs) // 4,
+        outer.train,
     )
 
 
@@ -131,7 +139,8 @@ def run_trial(
     Raises NotEnoughData when the data does not hold a window of this recipe, Interrupted.
     """
     keras.backend.clear_session()
-    population = survey(ground.parts.train, recipe)
+    # With fewer recordings another sensor may seem to drift, and the trial would not be of what `train` does.
+    population = replace(survey(ground.parts.train, recipe), drifting=survey(ground.whole, recipe).drifting)
     experiments = [prepare(recording, population, recipe) for recording in ground.parts.train]
     held_out = [prepare(recording, population, recipe) for recording in ground.parts.calibration]
     fitting = begin(experiments, population, recipe, np.random.default_rng([recipe.seed, 2]))
@@ -162,7 +171,7 @@ def _objective(
             About("trial"), parts, population, experiments, recipe, fitting.network.count_params()
         )
         manifest, operation = calibrate(
-            manifest, fitting.operation, runtime, folder, held_out, recipe, parts.by
+            manifest, fitting.operation, [Rehearsal(runtime, fitting.operation, held_out)], recipe, ""
         )
         detector = Detector(Artefact(folder, manifest, ""), runtime, operation)
         baseline_rows = recipe.baseline_rows if population.per_asset else 0

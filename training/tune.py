@@ -54,7 +54,8 @@ class Study:
         pruner: Pruner = "median",
     ) -> None:
         """Open the study in `storage`, or begin it. Raises TuningRefused when it was begun otherwise."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # An interrupted trial is no failure that a person need hear of.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.ground, self.base, self.steps = ground, base, steps
         self._pruner = _pruner(pruner, steps)

@@ -68,12 +68,14 @@ def _draw(study: Study, importances: dict[str, float] | None, path: Path) -> Non
     completed = study.completed
     names = list(completed[0].params)
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(11, 8.2), layout="constrained")
-        grid = figure.add_gridspec(3, 4, height_ratios=[1.25, 1, 1])
-        _draw_history(figure.add_subplot(grid[0, :2]), study)
-        _draw_importances(figure.add_subplot(grid[0, 2:]), importances, len(completed))
+        figure = plt.figure(figsize=(11, 8.8), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=[1.3, 2])
+        history, bars = above.subplots(1, 2)
+        _draw_history(history, study)
+        _draw_importances(bars, importances, len(completed))
+        grid = below.add_gridspec(2, 4)
         for index, name in enumerate(names[:8]):
-            axis = figure.add_subplot(grid[1 + index // 4, index % 4])
+            axis = below.add_subplot(grid[index // 4, index % 4])
             _draw_choice(axis, study, name)
             if index % 4 == 0:
                 axis.set_ylabel("objective")
@@ -101,7 +103,7 @@ def _draw_history(axis: Any, study: Study) -> None:
     axis.set(title="Trials", xlabel="trial", ylabel="objective")
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axis.grid(axis="y", color=GRID)
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
 
 
 def _draw_importances(axis: Any, importances: dict[str, float] | None, completed: int) -> None:
@@ -111,8 +113,9 @@ def _draw_importances(axis: Any, importances: dict[str, float] | None, completed
         reason = f"{completed} completed trials do not say; {LEAST_TRIALS_FOR_IMPORTANCE} at least are needed"
         axis.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED)
         return
-    names = sorted(importances, key=lambda name: importances[name])
-    shares = [importances[name] for name in names]
+    ordered = sorted(importances, key=lambda name: importances[name])
+    names = [name.replace("_", " ") for name in ordered]
+    shares = [importances[name] for name in ordered]
     axis.barh(names, shares, color=ACCENT, height=0.6)
     for row, share in enumerate(shares):
         axis.annotate(f"{share:.0%}", (share, row), xytext=(3, 0), textcoords="offset points", va="center")

@@ -1,0 +1,66 @@
+"""Stand-ins for the final network: what it would say of recordings had it not learnt from them."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
+from detector.operation import Operation
+from detector.runtime import Runtime
+from training.dataset import Experiment, Population
+from training.export import export_onnx
+from training.fit import Fitting, OnStep
+from training.operation import measure_operation
+from training.recipe import Recipe
+
+# Optimiser steps of a stand-in, as a share of the final network's: it has less to learn from.
+STEPS_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A network, and recordings that it was not trained on. operation: of what it was trained on."""
+
+    runtime: Runtime
+    operation: Operation
+    held_out: Sequence[Experiment]
+
+
+def rehearsals(
+    fitting: Fitting,
+    folds: Sequence[Sequence[Experiment]],
+    population: Population,
+    recipe: Recipe,
+    on_stage: Callable[[str], None],
+    on_step: OnStep | None,
+    stop: Callable[[], bool],
+) -> Iterator[Rehearsal]:
+    """For each fold, a network fitted on the other folds (cross-conformal prediction: Vovk 2015).
+
+    fitting: the final fit; its compiled step serves each fold, and it is left as it was. on_stage: called
+    with what begins now, in words. Ends early when `stop` says so.
+    """
+    brief = recipe.shortened(max(1, round(STEPS_SHARE * recipe.steps)))
+    final = fitting.state()
+    try:
+        for number, held_out in enumerate(folds, start=1):
+            on_stage(f"Stand-in {number} of {len(folds)}")
+            others = [experiment for fold in folds if fold is not held_out for experiment in fold]
+            operation = measure_operation(others, recipe)
+            rng = np.random.default_rng([recipe.seed, 4, number])
+            fitting.begin_again(others, operation, len(population.classes), brief, rng)
+            fitting.run(None, on_step, stop)
+            if stop():
+                return
+            yield Rehearsal(_runtime(fitting, population), operation, held_out)
+    finally:
+        fitting.restore(final)
+
+
+def _runtime(fitting: Fitting, population: Population) -> Runtime:
+    with tempfile.TemporaryDirectory() as name:
+        export_onnx(fitting.network, population.center, population.scale, Path(name) / MODEL_FILE)
+        return OnnxRuntime(Path(name))
