@@ -387,12 +387,15 @@ def test_promtool_finds_nothing_to_complain_of(service: Server) -> None:
 def test_service_is_ready_only_once_every_worker_is(trained_store: Path, tmp_path: Path) -> None:
     options = ("--port", "0", "--models", str(trained_store), "--state", str(tmp_path), "--workers", "3")
     server = Server(*options)
-    until(lambda: server.said("listening on"))
-    until(lambda: server.get("/readyz").status_code == 200, 60)
-    with one_caller_each(server) as callers:
-        assert len(callers) == 3
-        assert {caller.ask("GET", "/readyz").status_code for caller in callers.values()} == {200}
-    assert server.stop() == 0
+    try:
+        until(lambda: server.said("listening on"))
+        until(lambda: server.get("/readyz").status_code == 200, 60)
+        with one_caller_each(server) as callers:
+            assert len(callers) == 3
+            assert {caller.ask("GET", "/readyz").status_code for caller in callers.values()} == {200}
+        assert server.stop() == 0
+    finally:
+        server.process.kill()
 
 
 def test_worker_that_loads_is_asked_nothing(trained_store: Path, tmp_path: Path) -> None:
