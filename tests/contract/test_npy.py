@@ -214,7 +214,7 @@ def test_error_says_what_was_expected(onnx_client: CheckedClient, name: str, wor
 
 def test_bad_window_of_an_array_is_only_its_own_harm_when_skipped(onnx_client: CheckedClient) -> None:
     good, bad = results(onnx_client, WITH_INFINITY, "?on_error=skip")
-    assert good == results(onnx_client, WINDOWS)[0]
+    assert good == results(onnx_client, WINDOWS[:1])[0]
     assert (bad["id"], bad["error"]["code"], bad["error"]["place"]) == (
         None,
         "wrong_content",
