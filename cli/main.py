@@ -18,6 +18,7 @@ from cli.score import score
 from cli.serve import serve
 from cli.simulate import simulate
 from cli.train import train
+from cli.tune import tune
 
 
 class Commands(TyperGroup):
@@ -76,7 +77,7 @@ def offnormal(
 
 for panel, commands in {
     "Serve": (serve, replay, simulate, example),
-    "Train": (check, train, evaluate, compare),
+    "Train": (check, train, tune, evaluate, compare),
     "Use": (score, inspect),
 }.items():
     for command in commands:

@@ -155,7 +155,12 @@ def _run(
     """Train as ordered. Exits, after saying how to go on, when it is interrupted."""
     from training.errors import Interrupted
 
-    training, reported = _read(order)
+    training, reported = read_recordings(
+        list(map(Path, order.paths)),
+        list(map(Path, order.test)),
+        order.reading,
+        Path(order.events) if order.events else None,
+    )
     note("Loading TensorFlow ...")
     with native_stderr_hidden():
         from detector import ModelStore
@@ -200,19 +205,22 @@ def _recorded(on_step: OnStep, tensorboard: Path | None, settings: "Recipe") -> 
     return both
 
 
-def _read(order: "Order") -> tuple[list["Recording"], list["Recording"]]:
-    """Recordings to train on, and those to report on; a file that is both is reported on."""
+def read_recordings(
+    paths: list[Path], test: list[Path], reading: "ReadOptions", events: Path | None
+) -> tuple[list["Recording"], list["Recording"]]:
+    """Recordings to train on, and those that are not trained on; a file that is both is not.
+
+    Raises CommandError for a file that nothing can be learnt from, HistoryError for one that cannot be read.
+    """
     from history.read import find_files
 
-    paths, test = list(map(Path, order.paths)), list(map(Path, order.test))
-    events = Path(order.events) if order.events else None
     held_out = {file.path for file in find_files(test)} if test else set()
     training: list[Recording] = []
     reported: list[Recording] = []
     everything = [*paths, *test]
     with err.status("Reading files"):
         for file, recording in zip(
-            find_files(everything), recordings(everything, order.reading, events), strict=True
+            find_files(everything), recordings(everything, reading, events), strict=True
         ):
             (reported if file.path in held_out else training).append(recording)
             quality = recording.quality

@@ -48,8 +48,8 @@ class Ground:
 
     parts: `train` trains, `calibration` brings scores onto one scale, `test` validates. sensors: of all.
     faults: RECORDED or INJECTED, in the validation recordings. longest_window: rows before it is full are
-    judged in no trial, so that all judge the same rows. whole: what `train` would train on, validation
-    included; it says only which sensors wander too far to be judged.
+    judged in no trial, so that all judge the same rows. whole: training and validation recordings together;
+    they say only which sensors wander too far to be judged.
     """
 
     parts: Split
@@ -60,7 +60,7 @@ class Ground:
 
 
 def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[Recording] = ()) -> Ground:
-    """Divide recordings for tuning. What `train` would calibrate or report on validates nothing.
+    """Divide recordings for tuning. What `train` would report on validates nothing.
 
     test: recordings to stay out altogether, with whatever shares rows with them. Raises NotEnoughData.
     """

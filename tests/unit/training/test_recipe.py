@@ -65,6 +65,8 @@ def test_a_recipe_file_that_is_absent_is_refused(tmp_path):
 def documented(default: object) -> str:
     if default is None:
         return "by itself"
+    if isinstance(default, tuple):
+        return str(list(default))
     if isinstance(default, bool | list):
         return str(default).lower()
     return str(default)
