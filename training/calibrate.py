@@ -54,7 +54,7 @@ class _HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Raw scores of normal windows that share their level. independent: how many share no step."""
+    """Raw scores of the normal windows of one recording. independent: how many of them share no step."""
 
     classifier: Floats
     reconstruction: Floats
@@ -80,7 +80,7 @@ class _Heard:
     """errors: (windows, sensors), of normal windows. by_model, by_asset: their scores by either baseline."""
 
     errors: Floats
-    by_model: _Scored
+    by_model: list[_Scored]
     by_asset: list[_Scored]
     cases: _Cases
 
@@ -109,8 +109,8 @@ def calibrate(
             " of normal operation, or lower baseline_rows or window_steps"
         )
     weight = draft.calibration.classifier_weight
-    by_model = _table([part.by_model for part in heard], weight)
-    by_asset = _table([asset for part in heard for asset in part.by_asset], weight)
+    by_model = _table([scored for part in heard for scored in part.by_model], weight)
+    by_asset = _table([scored for part in heard for scored in part.by_asset], weight)
     if by_model is None:
         raise AssertionError("a part that was heard has normal windows")
     serving = by_asset if per_asset and by_asset is not None else by_model
@@ -150,7 +150,7 @@ def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.
     commissioned = _commissioned(detector(draft, operation), rehearsal.held_out, recipe)
     by_asset = _by_asset(detector(draft, operation), commissioned)
     if by_asset:
-        draft = _with_levels(draft, *by_asset)
+        draft = _with_levels(draft, by_asset)
     judged = commissioned if per_asset and commissioned else cuts
     cases = _cases(detector(draft, operation), judged, recipe.fault_size, rng)
     return _Heard(errors, by_model, by_asset, cases)
@@ -173,7 +173,7 @@ def _with_errors(operation: Operation, errors: Floats) -> Operation:
     return replace(operation, log_error=mean, log_error_sd=sd)
 
 
-def _with_levels(draft: Manifest, *scored: _Scored) -> Manifest:
+def _with_levels(draft: Manifest, scored: Sequence[_Scored]) -> Manifest:
     """The manifest with the levels of these windows, so that a detector standardises scores by them."""
     classifier, reconstruction = _mean_levels(scored)
     normal = NormalOperation(classifier, reconstruction, [0.0], 1)
@@ -215,10 +215,15 @@ def _errors(detector: Detector, cuts: Sequence[_HeldOut]) -> Floats:
     return np.concatenate(parts)
 
 
-def _by_model(detector: Detector, cuts: Sequence[_HeldOut]) -> _Scored:
-    classifier, reconstruction = detector.raw_scores([Window(w) for cut in cuts for w in cut.normal])
-    level = _level(classifier), _level(reconstruction)
-    return _Scored(classifier, reconstruction, level, sum(cut.independent for cut in cuts))
+def _by_model(detector: Detector, cuts: Sequence[_HeldOut]) -> list[_Scored]:
+    raw = [
+        (*detector.raw_scores([Window(w) for w in cut.normal]), cut.independent) for cut in cuts if cut.normal
+    ]
+    level = (
+        _level(np.concatenate([classifier for classifier, _, _ in raw])),
+        _level(np.concatenate([reconstruction for _, reconstruction, _ in raw])),
+    )
+    return [_Scored(classifier, reconstruction, level, count) for classifier, reconstruction, count in raw]
 
 
 def _commissioned(detector: Detector, experiments: Sequence[Experiment], recipe: Recipe) -> list[_HeldOut]:
@@ -253,14 +258,32 @@ def _by_asset(detector: Detector, commissioned: Sequence[_HeldOut]) -> list[_Sco
 
 
 def _table(scored: Sequence[_Scored], classifier_weight: float) -> NormalOperation | None:
-    """Combined scores of all windows, each standardised by its own level; and the typical level."""
+    """Combined scores of all windows, each standardised by its own level; and the typical level.
+
+    Every recording counts alike, however long: recordings are exchangeable, their windows are not (Dunn,
+    Wasserman and Ramdas 2022, Distribution-Free Prediction Sets for Two-Layer Hierarchical Models).
+    """
     if not scored:
         return None
-    combined = np.sort(np.concatenate([_combined(part, classifier_weight) for part in scored]))
-    if len(combined) > MOST_SCORES:
-        combined = np.quantile(combined, (np.arange(MOST_SCORES) + 0.5) / MOST_SCORES)
-    scores = [float(f"{score:.6g}") for score in combined.tolist()]
-    return NormalOperation(*_mean_levels(scored), scores, max(1, sum(part.independent for part in scored)))
+    parts = [_combined(part, classifier_weight) for part in scored]
+    combined = np.concatenate(parts)
+    weights = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in parts])
+    order = np.argsort(combined, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    count = min(MOST_SCORES, len(combined))
+    # The score below which each equal share of the weight lies.
+    places = np.searchsorted(reached, (np.arange(count) + 0.5) / count - 1e-12)
+    scores = [float(f"{score:.6g}") for score in combined[order][places].tolist()]
+    return NormalOperation(*_mean_levels(scored), scores, _effective([part.independent for part in scored]))
+
+
+def _effective(independent: Sequence[int]) -> int:
+    """How many independent windows a mean over equally weighted recordings is worth, at least 1.
+
+    The variance of a share is the mean of the recordings' own variances over their number, each falling with
+    its windows; a recording with less than one full window counts as one.
+    """
+    return max(1, int(len(independent) ** 2 / sum(1.0 / max(count, 1) for count in independent)))
 
 
 def _combined(part: _Scored, classifier_weight: float) -> Floats:
