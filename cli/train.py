@@ -82,6 +82,13 @@ def train(
             help="When interrupted, calibrate and publish the best weights so far.",
         ),
     ] = False,
+    publish_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--publish-anyway",
+            help="Publish even a model that ranks rows no better than plain detectors do; its card says so.",
+        ),
+    ] = False,
     tensorboard: Annotated[
         Path | None, typer.Option(rich_help_panel=RUN_PANEL, help="Write losses there for TensorBoard.")
     ] = None,
@@ -130,7 +137,7 @@ def train(
         by_time = RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = RunFolder(run_folder or by_time, order.as_json())
     keep = resume is not None or run_folder is not None
-    trained = _run(order, settings, folder, keep, publish_interrupted, tensorboard)
+    trained = _run(order, settings, folder, keep, publish_interrupted, publish_anyway, tensorboard)
     manifest = trained.manifest
     if manifest.metrics:
         out.print(figures_table({f"{manifest.name} {trained.folder.name}": manifest.metrics}))
@@ -150,10 +157,11 @@ def _run(
     folder: "RunFolder",
     keep: bool,
     publish_interrupted: bool,
+    publish_anyway: bool,
     tensorboard: Path | None,
 ) -> "Trained":
     """Train as ordered. Exits, after saying how to go on, when it is interrupted."""
-    from training.errors import Interrupted
+    from training.errors import Interrupted, NotBetter
 
     training, reported = read_recordings(
         list(map(Path, order.paths)),
@@ -179,7 +187,13 @@ def _run(
                 _recorded(on_step, tensorboard, settings),
                 interruption.asked,
                 Run(folder, keep, publish_interrupted),
+                publish_anyway,
             )
+    except NotBetter as worse:
+        raise CommandError(
+            f"not published: {worse}. To publish it all the same:\n"
+            f"  offnormal train --resume {folder.path} --publish-anyway"
+        ) from None
     except Interrupted as stopped:
         err.print(
             f"Interrupted after step {stopped.step} of {stopped.steps}. To go on:\n"

@@ -88,7 +88,7 @@ class Evaluation:
         return {name: summarise([judged[name] for judged in files]) for name in names}
 
     def contest(self) -> Contest:
-        """Whether the model beats the plain detectors in mean AUC and pooled F1."""
+        """Whether the model beats the plain detectors in mean AUC."""
         by_file = [
             {name: summarise([judged]) for name, judged in result.judged.items()} for result in self.files
         ]

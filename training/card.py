@@ -3,6 +3,7 @@
 from typing import Any
 
 from detector.manifest import Manifest, NormalOperation
+from evaluation.contest import Contest
 
 _FIGURES = (
     ("F1", "f1"),
@@ -17,13 +18,17 @@ _FIGURES = (
 )
 
 
-def write_card(manifest: Manifest, test_names: list[str], split_by: str) -> str:
-    """Markdown. test_names: recordings that the figures were measured on. split_by: see training.split."""
+def write_card(
+    manifest: Manifest, test_names: list[str], split_by: str, contest: Contest | None = None
+) -> str:
+    """Markdown. test_names: recordings that the figures were measured on. split_by: see training.split.
+    contest: against the plain detectors, on the same recordings; None where there were none."""
     sections = [
         f"# {manifest.name}\n\n{manifest.training_data.description or 'No description was given.'}",
         _data(manifest),
         _network(manifest),
         _figures(manifest, test_names, split_by),
+        _contest(contest),
         _calibration(manifest),
         _sensors(manifest),
         _limits(manifest),
@@ -95,6 +100,18 @@ One training run, one seed.
 | figure | value |
 |---|---|
 {table}"""
+
+
+def _contest(contest: Contest | None) -> str:
+    title = "## Against plain detectors\n\n"
+    if contest is None or contest.beats_all is None:
+        return (
+            title + "Not compared: the recordings set apart hold no labelled fault, or no normal operation."
+        )
+    lines = "\n".join(f"- {match}." for match in (*contest.matches, *contest.behind_in))
+    if contest.beats_all:
+        return title + lines
+    return f"{title}**Published although it does not beat them all.**\n\n{lines}"
 
 
 def _calibration(manifest: Manifest) -> str:

@@ -19,6 +19,10 @@ class TuningRefused(TrainingError):
     """A study cannot be begun, or gone on with, as asked."""
 
 
+class NotBetter(TrainingError):
+    """A model that ranks rows no better than a plain detector does, and was not to be published then."""
+
+
 class Interrupted(TrainingError):
     """Training was asked to stop and did, at a state from which it can go on.
 

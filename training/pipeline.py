@@ -16,6 +16,7 @@ from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
 from detector.operation import OPERATION_FILE, Operation
 from detector.store import ModelStore
 from detector.windows import Floats
+from evaluation.contest import Contest
 from evaluation.evaluate import evaluate
 from evaluation.plots import draw_losses, draw_run
 from evaluation.reference import REFERENCE_FILE, References, normal_stretches
@@ -26,7 +27,7 @@ from training.card import write_card
 from training.checkpoint import Curves
 from training.dataset import NORMAL, Experiment, Population, all_sensors, prepare, survey
 from training.describe import describe_data, describe_sensors, fingerprint
-from training.errors import Interrupted, NotEnoughData
+from training.errors import Interrupted, NotBetter, NotEnoughData
 from training.export import export_onnx
 from training.fit import Fitting, OnStep, begin
 from training.golden import make_golden
@@ -94,15 +95,17 @@ def train(
     on_step: OnStep | None = None,
     stop: Callable[[], bool] = lambda: False,
     run: Run | None = None,
+    publish_anyway: bool = False,
 ) -> Trained:
     """Train a model and publish it as the next version of its name.
 
     recordings: divided into training, calibration and test (training/split.py). test: recordings to report
     on instead. on_stage: called with what begins now, in words. on_step: see `Fitting.run`.
     stop: whether to end early; asked after each step and between stages. run: where the state is kept, and
-    from which a training that was begun goes on.
-    Raises TrainingError, Interrupted among them; the store is untouched unless the whole artefact was written
-    and verified.
+    from which a training that was begun goes on. publish_anyway: also a model that does not beat the plain
+    detectors on the test recordings; its card says so.
+    Raises TrainingError, Interrupted and NotBetter among them; the store is untouched unless the whole artefact
+    was written and verified.
     """
     sensors = all_sensors(recordings)
     if not sensors:
@@ -146,7 +149,11 @@ def train(
         _end_if(stop, fitting, recipe, run)
         references(experiments, recipe).save(folder / REFERENCE_FILE)
         on_stage("Evaluating")
-        manifest = _report(folder, manifest, parts, curves, recipe)
+        manifest, contest = _report(folder, manifest, parts, curves, recipe)
+        if contest is not None and contest.lost and not publish_anyway:
+            if run is not None:
+                run.folder.save(fitting.state(), recipe)
+            raise NotBetter(". ".join(map(str, contest.lost)))
         on_stage("Publishing")
         final = publish(store, folder, manifest)
     if run is not None:
@@ -213,23 +220,28 @@ def references(experiments: Sequence[Experiment], recipe: Recipe) -> References:
     return References.fit(stretches, recipe.window_steps)
 
 
-def _report(folder: Path, manifest: Manifest, parts: Split, curves: Curves, recipe: Recipe) -> Manifest:
-    """Figures on the test recordings, the card and the plots; the manifest with its metrics."""
+def _report(
+    folder: Path, manifest: Manifest, parts: Split, curves: Curves, recipe: Recipe
+) -> tuple[Manifest, Contest | None]:
+    """Figures on the test recordings, the card and the plots; the manifest with its metrics, and whether the
+    model beats the plain detectors, where there was anything to test on."""
     baseline_rows = recipe.baseline_rows if manifest.recipe["baseline"] == "asset" else 0
     test = [r for r in parts.test if len(r) > baseline_rows + recipe.window_steps]
     report = folder / REPORT_FOLDER
     report.mkdir()
     draw_losses(curves.reconstruction, curves.classification, report / "losses.png")
+    contest = None
     if test:
         operation = Operation.load(folder, len(manifest.sensors))
         detector = Detector(Artefact(folder, manifest, ""), OnnxRuntime(folder), operation)
         evaluation = evaluate(detector, test, baseline_rows)
         manifest = msgspec.structs.replace(manifest, metrics=rounded(evaluation.summary()))
+        contest = evaluation.contest()
         for number, result in enumerate(evaluation.files[:MOST_PICTURES], start=1):
             draw_run(result, report / f"run-{number}.png")
-    card = write_card(manifest, [r.name for r in test], parts.by)
+    card = write_card(manifest, [r.name for r in test], parts.by, contest)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
-    return manifest
+    return manifest, contest
 
 
 def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
