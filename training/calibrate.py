@@ -29,6 +29,8 @@ MOST_WINDOWS = 6000
 # The stored table of normal scores: enough to resolve one false alarm in a thousand windows.
 MOST_SCORES = 2000
 DEFAULT_FALSE_ALARM_RATE = 0.02
+# Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
+COMMISSIONING_SHARE = 2 / 3
 # Keeps slopes finite where the calibration windows happen to be separable.
 RIDGE = 1e-4
 
@@ -134,8 +136,10 @@ def calibrate(
 def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.Generator) -> _Heard | None:
     """What one network says of the recordings that it has not seen; None without a normal window of them."""
     per_asset = draft.recipe["baseline"] == "asset"
-    skip = recipe.baseline_rows if per_asset else 0
-    cuts = [_cut(experiment, recipe, skip) for experiment in rehearsal.held_out]
+    cuts = [
+        _cut(experiment, recipe, _commissioning_rows(experiment, recipe) if per_asset else 0)
+        for experiment in rehearsal.held_out
+    ]
     if not any((cut.state == NORMAL).any() for cut in cuts):
         return None
 
@@ -226,13 +230,20 @@ def _by_model(detector: Detector, cuts: Sequence[_HeldOut]) -> list[_Scored]:
     return [_Scored(classifier, reconstruction, level, count) for classifier, reconstruction, count in raw]
 
 
+def _commissioning_rows(experiment: Experiment, recipe: Recipe) -> int:
+    """Rows that an asset is commissioned from; of a short recording so many that a third is left to judge."""
+    normal = int((experiment.state == NORMAL).sum())
+    return min(recipe.baseline_rows, round(normal * COMMISSIONING_SHARE))
+
+
 def _commissioned(detector: Detector, experiments: Sequence[Experiment], recipe: Recipe) -> list[_HeldOut]:
     """Recordings as a commissioned asset would be judged: baseline from the first normal rows, windows from
     the rest. Those that are too short for it are left out."""
     commissioned: list[_HeldOut] = []
     for experiment in experiments:
-        rows = np.flatnonzero(experiment.state == NORMAL)[: recipe.baseline_rows]
-        cut = _cut(experiment, recipe, skip=recipe.baseline_rows)
+        skip = _commissioning_rows(experiment, recipe)
+        rows = np.flatnonzero(experiment.state == NORMAL)[:skip]
+        cut = _cut(experiment, recipe, skip)
         if len(rows) < LEAST_ROWS or not cut.normal:
             continue
         stamps = experiment.recording.timestamps

@@ -104,8 +104,8 @@ def train(
     stop: whether to end early; asked after each step and between stages. run: where the state is kept, and
     from which a training that was begun goes on. publish_anyway: also a model that does not beat the plain
     detectors on the test recordings; its card says so.
-    Raises TrainingError, Interrupted and NotBetter among them; the store is untouched unless the whole artefact
-    was written and verified.
+    Raises TrainingError, Interrupted and NotBetter among them; the store is untouched unless the whole
+    artefact was written and verified.
     """
     sensors = all_sensors(recordings)
     if not sensors:
