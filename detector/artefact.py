@@ -11,6 +11,7 @@ import numpy as np
 
 from detector.errors import ArtefactRefused
 from detector.manifest import MANIFEST_FILE, Manifest, parse_manifest
+from detector.operation import OPERATION_FILE
 from detector.runtime import Outputs
 from detector.windows import Batch
 
@@ -74,8 +75,9 @@ def open_artefact(folder: Path) -> Artefact:
             raise ArtefactRefused(folder, f"{name} is missing")
         if file_sha256(file) != expected:
             raise ArtefactRefused(folder, f"{name} was altered: its SHA-256 is not the one in the manifest")
-    if GOLDEN_FILE not in manifest.files:
-        raise ArtefactRefused(folder, f"the manifest does not list {GOLDEN_FILE}")
+    for name in (GOLDEN_FILE, OPERATION_FILE):
+        if name not in manifest.files:
+            raise ArtefactRefused(folder, f"the manifest does not list {name}")
     return Artefact(folder, manifest, hashlib.sha256(content).hexdigest())
 
 

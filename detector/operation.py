@@ -141,6 +141,9 @@ class Operation:
                 np.linalg.cholesky(arrays[name])
             except np.linalg.LinAlgError:
                 raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} is not positive definite") from None
+            # The decomposition looks at one half only.
+            if not np.allclose(arrays[name], arrays[name].T):
+                raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} is not symmetric")
         if not 1 <= minimum_steps <= steps:
             raise ArtefactRefused(folder, f"{OPERATION_FILE}: minimum_steps should be 1 to {steps}")
         return cls(steps, minimum_steps, **arrays)

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from detector.errors import ShapeMismatch
+from detector.manifest import ProbabilityCalibration
 from detector.scores import (
     classifier_score,
     combine,
     p_values,
+    probabilities,
     reconstruction_error,
     reconstruction_score,
     sensor_errors,
@@ -20,13 +22,24 @@ from detector.scores import (
 )
 
 logits = arrays(np.float32, (3, 4), elements=st.floats(-(2.0**100), 2.0**100, width=32))
+positive = st.floats(1e-3, 1e6)
+scores = st.floats(-2, 50)
+calibrations = st.builds(
+    ProbabilityCalibration,
+    st.floats(-10, 10),
+    st.floats(0, 5),
+    st.floats(0, 5),
+    st.floats(0.05, 20),
+    st.just("injected"),
+    st.just(0.5),
+)
 
 
 @given(logits, st.floats(0.05, 20))
-def test_probabilities_sum_to_one_whatever_the_logits(values, temperature):
-    probabilities = softmax(values, temperature)
-    assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-6
-    assert (probabilities >= 0).all()
+def test_softmax_sums_to_one_whatever_the_logits(values, temperature):
+    shares = softmax(values, temperature)
+    assert np.abs(shares.sum(axis=1) - 1).max() < 1e-6
+    assert (shares >= 0).all()
 
 
 @given(arrays(np.float32, (2, 3), elements=st.floats(-50, 50, width=32)))
@@ -56,7 +69,7 @@ def test_a_window_with_nothing_observed_has_no_error_and_no_score():
     mask = np.zeros((1, 2, 2), np.bool_)
     errors = sensor_errors(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), np.float32), mask)
     assert np.isnan(reconstruction_error(errors, mask)[0])
-    assert np.isnan(reconstruction_score(errors, np.ones(2))[0])
+    assert np.isnan(reconstruction_score(errors, np.ones(2), np.full(1, np.nan))[0])
 
 
 def test_arrays_of_different_shapes_are_refused():
@@ -68,15 +81,81 @@ def test_arrays_of_different_shapes_are_refused():
 
 def test_a_noisy_sensor_does_not_drown_a_quiet_one():
     typical = np.array([4.0, 0.01])
-    calm = reconstruction_score(np.array([[4.0, 0.01]]), typical)
-    strange = reconstruction_score(np.array([[4.0, 0.20]]), typical)
-    assert strange[0] > calm[0] + 2
+    quiet_is_strange = reconstruction_score(np.array([[4.0, 0.20]]), typical, np.ones(1))
+    # As strange as if the noisy one had risen as many times.
+    noisy_is_strange = reconstruction_score(np.array([[80.0, 0.01]]), typical, np.ones(1))
+    assert quiet_is_strange == pytest.approx(noisy_is_strange)
+    assert quiet_is_strange[0] > reconstruction_score(np.array([[4.0, 0.01]]), typical, np.ones(1))[0] + 1
 
 
-def test_a_confident_classifier_cannot_hide_a_large_error():
+@given(positive, positive, st.floats(1.01, 100))
+def test_reconstruction_score_sees_error_and_distance_alike(error, distance, factor):
+    def score(of_error: float, of_distance: float) -> float:
+        return float(reconstruction_score(np.array([[of_error]]), np.ones(1), np.array([of_distance]))[0])
+
+    assert score(error, distance) == pytest.approx(np.log(np.sqrt(error * distance)), abs=1e-6)
+    assert score(factor * error, distance) == pytest.approx(score(error, factor * distance), abs=1e-6)
+    assert score(factor * error, distance) > score(error, distance)
+
+
+def test_a_perfect_window_has_a_finite_score():
+    assert np.isfinite(reconstruction_score(np.zeros((1, 2)), np.ones(2), np.zeros(1))).all()
+
+
+@pytest.mark.parametrize("weight", [1 / 3, 2 / 3], ids=["injected-faults", "recorded-faults"])
+def test_a_confident_classifier_cannot_hide_a_large_error(weight):
     confident = standardise_score(np.array([-1e6]), np.array(0.0), np.array(1.0))
     strange = standardise_score(np.array([20.0]), np.array(0.0), np.array(1.0))
-    assert combine(confident, strange)[0] > 5
+    assert combine(confident, strange, weight)[0] > 5
+
+
+@given(scores, scores, st.floats(0, 1))
+def test_combined_score_lies_between_the_two_and_goes_over_from_one_to_the_other(one, other, weight):
+    combined = float(combine(np.array([one]), np.array([other]), weight)[0])
+    assert min(one, other) - 1e-9 <= combined <= max(one, other) + 1e-9
+    assert combine(np.array([one]), np.array([other]), 1.0)[0] == one
+    assert combine(np.array([one]), np.array([other]), 0.0)[0] == other
+
+
+@given(logits, arrays(np.float64, 3, elements=st.floats(-2, 50)), calibrations)
+def test_probabilities_sum_to_one_whatever_the_logits(values, reconstruction, calibration):
+    found = probabilities(values, reconstruction, calibration)
+    assert found.shape == (3, 4)
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-9
+
+
+@given(calibrations, arrays(np.float32, (1, 4), elements=st.floats(-50, 50, width=32)))
+def test_probability_of_a_fault_never_falls_as_either_score_rises(calibration, values):
+    steps = np.linspace(-2, 50, 40)
+
+    def faulty(logits: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+        return 1.0 - probabilities(logits, reconstruction, calibration)[:, 0]
+
+    more_strange = np.tile(values, (40, 1))
+    assert (np.diff(faulty(more_strange, steps)) >= -1e-12).all()
+    # The head's own score: all faults' logits rise, that of `normal` stays.
+    more_strange[:, 1:] += steps[:, None].astype(np.float32)
+    assert (np.diff(faulty(more_strange, np.zeros(40))) >= -1e-12).all()
+
+
+def test_each_score_moves_the_log_odds_by_its_slope():
+    calibration = ProbabilityCalibration(-1.0, 0.5, 0.25, 2.0, "injected", 0.5)
+    (row,) = probabilities(np.array([[0.0, 3.0]]), np.array([4.0]), calibration)
+    assert np.log(row[1] / row[0]) == pytest.approx(-1.0 + 0.5 * 3.0 + 0.25 * 4.0)
+
+
+def test_faults_share_their_probability_by_the_softmax_with_its_temperature():
+    calibration = ProbabilityCalibration(0.3, 0.5, 0.25, 2.0, "recorded", 0.5)
+    (row,) = probabilities(np.array([[0.0, 1.0, 3.0]]), np.array([1.0]), calibration)
+    assert np.log(row[2] / row[1]) == pytest.approx((3.0 - 1.0) / 2.0)
+
+
+def test_a_window_without_a_score_has_no_probabilities():
+    calibration = ProbabilityCalibration(0.3, 0.5, 0.25, 2.0, "recorded", 0.5)
+    found = probabilities(np.zeros((2, 3)), np.array([np.nan, 1.0]), calibration)
+    assert np.isnan(found).all(axis=1).tolist() == [True, False]
 
 
 @given(
