@@ -28,7 +28,7 @@ from training.sampling import inject
 MOST_WINDOWS = 6000
 # The stored table of normal scores: enough to resolve one false alarm in a thousand windows.
 MOST_SCORES = 2000
-DEFAULT_FALSE_ALARM_RATE = 0.02
+DEFAULT_FALSE_ALARM_RATE = 0.05
 # Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
 COMMISSIONING_SHARE = 2 / 3
 # Keeps slopes finite where the calibration windows happen to be separable.

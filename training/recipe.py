@@ -151,7 +151,7 @@ class Recipe(BaseModel):
     )
     default_false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="Alarm budget of the model; 0.02, or the smallest that the calibration data supports, "
+        description="Alarm budget of the model; 0.05, or the smallest that the calibration data supports, "
         "unless given.",
     )
 
