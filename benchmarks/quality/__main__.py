@@ -18,7 +18,6 @@ from benchmarks.quality.protocol import Protocol, tasks
 from benchmarks.quality.results import FOLDER, ROOT, Filing, Results, Stored, code_sha256, data_sha256
 from benchmarks.quality.sections import SECTIONS, Section
 
-WORKERS = 2
 # One core a process, or two processes would fight over two cores. Libraries read it when they are imported,
 # which the processes that measure do only once they have it from this one.
 SINGLE_THREADED = {
@@ -46,10 +45,11 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="Hardly any training: tries the benchmark, measures nothing.")
     ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes at a time, of one thread each.")] = 2,
 ) -> None:
     """Measure every figure of docs/quality.md. What is measured already is not measured again.
 
-    With any option the page is left alone, and a page of what was asked for goes to
+    With any of the first four options the page is left alone, and a page of what was asked for goes to
     benchmarks/results/quality/trial.
     """
     sections = _sections(only or [])
@@ -69,7 +69,7 @@ def main(
     by_data = {protocol.name: data_sha256(protocol, data) for protocol in {p for p, _ in needs}}
     filings = [Filing(t, code, by_data[t.protocol.name]) for t in tasks(needs, numbers, quick)]
     began = time.monotonic()
-    errors = _measure(filings, data.resolve())
+    errors = _measure(filings, data.resolve(), workers)
     stored = [found for filing in filings if (found := filing.load()) is not None]
     whole = not (only or part or quick or seeds != SEEDS)
     _write(sections, stored, filings, PAGE if whole else TRIAL / "quality.md", quick)
@@ -100,7 +100,7 @@ def _needs(sections: list[Section], parts: list[str]) -> list[tuple[Protocol, st
     return [need for need in needs if not parts or need[1] in parts]
 
 
-def _measure(filings: list[Filing], data: Path) -> dict[str, str]:
+def _measure(filings: list[Filing], data: Path, workers: int) -> dict[str, str]:
     """What is not there yet. Returns errors by task; exits when interrupted."""
     missing = [filing for filing in filings if not filing.path.is_file()]
     if not missing:
@@ -116,7 +116,7 @@ def _measure(filings: list[Filing], data: Path) -> dict[str, str]:
                 work = partial(filing.measure, data, own)
                 jobs.append(pool.Job(filing.task.name, work, own / "stderr"))
             with TerminalProgress(console, len(filings), len(filings) - len(missing)) as progress:
-                return pool.run(jobs, WORKERS, progress)
+                return pool.run(jobs, workers, progress)
     except KeyboardInterrupt:
         done = sum(filing.path.is_file() for filing in filings)
         console.print(

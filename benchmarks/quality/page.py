@@ -49,7 +49,7 @@ def about_the_run(stored: Sequence[Stored]) -> str:
     total = sum(map(sum, seconds.values())) / 60
     return "\n\n".join(
         [
-            f"Measured on {' and '.join(machines)}, two single-threaded processes at a time, with "
+            f"Measured on {' and '.join(machines)}, in single-threaded processes, with "
             f"{'; '.join(versions)}. One core alone would have taken {total:.0f} minutes:",
             table(["protocol", "measurements", "seconds each", "minutes in all"], rows),
         ]

@@ -44,6 +44,8 @@ class Work:
             chosen,
             on_stage=lambda stage: self.report(("stage", stage)),
             on_step=lambda step, steps, *losses: self.report(("step", step, steps)),
+            # Models that lose to plain detectors are what is to be found out.
+            publish_anyway=True,
         )
         self.report(("stage", "Judging"))
         return Detector.load(trained.folder)
