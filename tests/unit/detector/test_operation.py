@@ -14,34 +14,11 @@ from detector import operation as module
 from detector.errors import ArtefactRefused
 from detector.operation import DEVIATION_LIMIT, OPERATION_FILE, Operation
 from detector.statistics import WindowStatistics
+from tests.operations import MINIMUM_STEPS, STEPS, any_operation
 
-STEPS, MINIMUM_STEPS = 30, 10
 seeds = st.integers(0, 2**32 - 1)
 NAMES = tuple(item.name for item in fields(Operation) if item.init)
 BY_SENSOR = ("level", "scatter", "scatter_sd", "roughness", "roughness_sd", "log_error", "log_error_sd")
-
-
-def any_operation(rng: np.random.Generator, sensors: int = 4) -> Operation:
-    """Correlated sensors; short windows scatter more than full ones."""
-
-    def covariance() -> np.ndarray:
-        root = rng.normal(size=(sensors, sensors))
-        return root @ root.T + 0.05 * np.eye(sensors)
-
-    whole = covariance()
-    return Operation(
-        STEPS,
-        MINIMUM_STEPS,
-        level=rng.normal(size=sensors),
-        covariance=whole,
-        short_covariance=whole + covariance(),
-        scatter=rng.normal(size=sensors),
-        scatter_sd=rng.uniform(0.2, 2, sensors),
-        roughness=rng.normal(size=sensors),
-        roughness_sd=rng.uniform(0.2, 2, sensors),
-        log_error=rng.normal(size=sensors),
-        log_error_sd=rng.uniform(0.2, 2, sensors),
-    )
 
 
 def any_windows(rng: np.random.Generator, windows: int, sensors: int = 4) -> tuple[np.ndarray, np.ndarray]:

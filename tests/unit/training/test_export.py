@@ -1,5 +1,7 @@
 """The exported graph and the network that it was written from are one model."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import onnx
@@ -8,7 +10,8 @@ import pytest
 from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
 from detector.runtime import Outputs
 from detector.windows import Batch, stack
-from training.architecture import build_network
+from tests.operations import any_operation
+from training.architecture import FEATURES, build_network
 from training.export import export_onnx
 from training.keras_runtime import KERAS_FILE, KerasRuntime
 
@@ -21,13 +24,15 @@ SCALE = np.array([0.5, 2.0, 1e-3, 40.0])
 @pytest.fixture(
     scope="module",
     params=[
-        ("lstm", [9], False),
-        ("gru", [9], False),
-        ("lstm", [8, 5], False),
-        ("gru", [7, 6, 5], False),
-        ("lstm", [9], True),
-        ("gru", [9], True),
-        ("lstm", [8, 5], True),
+        ("lstm", [9], False, 0),
+        ("gru", [9], False, 0),
+        ("lstm", [8, 5], False, 0),
+        ("gru", [7, 6, 5], False, 0),
+        ("lstm", [9], True, 0),
+        ("gru", [9], True, 0),
+        ("lstm", [8, 5], True, 0),
+        ("lstm", [9], False, 6),
+        ("gru", [8, 5], True, 6),
     ],
     ids=[
         "lstm",
@@ -37,19 +42,44 @@ SCALE = np.array([0.5, 2.0, 1e-3, 40.0])
         "attentive-lstm",
         "attentive-gru",
         "attentive-stacked-lstm",
+        "lstm-with-statistics",
+        "attentive-stacked-gru-with-statistics",
     ],
 )
 def folder(request, tmp_path_factory):
-    cell, units, attention = request.param
+    cell, units, attention, head_units = request.param
+    return exported(tmp_path_factory.mktemp("network"), CENTER, SCALE, cell, units, attention, head_units)
+
+
+def exported(
+    folder: Path,
+    center: np.ndarray,
+    scale: np.ndarray,
+    cell: str = "lstm",
+    units: tuple[int, ...] = (9,),
+    attention: bool = False,
+    head_units: int = 6,
+) -> Path:
+    """A folder with both forms of a network of random weights."""
     keras.utils.set_random_seed(1)
     network = build_network(
-        SENSORS, CLASSES, cell, units, 5.0, dropout=0.2, recurrent_dropout=0.1, attention=attention
+        len(center),
+        CLASSES,
+        cell,
+        list(units),
+        5.0,
+        dropout=0.2,
+        recurrent_dropout=0.1,
+        attention=attention,
+        head_units=head_units,
+        head_dropout=0.3,
     )
     rng = np.random.default_rng(2)
     network.set_weights([rng.normal(0, 0.4, w.shape).astype(w.dtype) for w in network.get_weights()])
-    folder = tmp_path_factory.mktemp("network")
+    if head_units:
+        network.get_layer(FEATURES).adapt(any_operation(rng, len(center)))
     network.save(folder / KERAS_FILE)
-    export_onnx(network, CENTER, SCALE, folder / MODEL_FILE)
+    export_onnx(network, center, scale, folder / MODEL_FILE)
     return folder
 
 
@@ -108,7 +138,7 @@ def test_standardisation_keeps_the_digits_of_large_readings(runtimes):
         assert np.abs(runtime.run(batch).standardised - 0.25).max() < 1e-6
 
 
-def test_readings_behind_the_given_steps_change_nothing(runtimes):
+def test_steps_behind_the_given_ones_do_not_reach_the_encoder(runtimes):
     batch = random_batch(40, seed=5)
     padded = np.arange(STEPS)[None, :] >= batch.lengths[:, None]
     assert padded.any()
@@ -116,6 +146,15 @@ def test_readings_behind_the_given_steps_change_nothing(runtimes):
     readings[padded] = CENTER + 3 * SCALE
     observed[padded] = True
     other = Batch(readings, observed, batch.lengths, batch.center, batch.scale)
+    for runtime in runtimes:
+        assert np.array_equal(runtime.run(batch).reconstruction, runtime.run(other).reconstruction)
+
+
+@pytest.mark.parametrize("filler", [3.0, 1e300, np.nan], ids=str)
+def test_values_that_were_not_observed_change_nothing(runtimes, filler):
+    batch = random_batch(40, seed=5)
+    readings = np.where(batch.observed, batch.readings, filler)
+    other = Batch(readings, batch.observed, batch.lengths, batch.center, batch.scale)
     for runtime in runtimes:
         one, two = runtime.run(batch), runtime.run(other)
         assert np.array_equal(one.logits, two.logits)
@@ -141,3 +180,86 @@ def test_centre_and_scale_default_to_the_training_baseline(folder):
     feed = {"readings": batch.readings, "observed": batch.observed, "lengths": batch.lengths}
     by_default = session.run(["logits"], feed)[0]
     assert np.abs(by_default - OnnxRuntime(folder).run(batch).logits).max() < 1e-6
+
+
+@pytest.fixture(scope="module", params=[4, 1], ids=["four-sensors", "one-sensor"])
+def with_statistics(request, tmp_path_factory):
+    """Both runtimes of a network whose head sees statistics, and its sensors' centre and scale."""
+    center, scale = CENTER[: request.param], SCALE[: request.param]
+    folder = exported(tmp_path_factory.mktemp("network"), center, scale)
+    return (KerasRuntime(folder), OnnxRuntime(folder)), center, scale
+
+
+def ragged(rng, deviations):
+    """Windows of every length, cut from (STEPS, sensors)."""
+    return [deviations(rng)[:length] for length in range(1, STEPS + 1)]
+
+
+def holed(rng, sensors):
+    window = rng.normal(0, 2, (STEPS, sensors))
+    window[rng.random(window.shape) < 0.4] = np.nan
+    return window
+
+
+def alternating(rng, sensors):
+    """Every second reading is missing: no step has a neighbour."""
+    window = rng.normal(0, 2, (STEPS, sensors))
+    window[::2] = np.nan
+    return window
+
+
+def dead(rng, sensors):
+    """The first sensor is not observed, the others are frozen."""
+    window = np.tile(rng.normal(0, 2, sensors), (STEPS, 1))
+    window[:, 0] = np.nan
+    return window
+
+
+def far(rng, sensors):
+    return np.full((STEPS, sensors), 1e9) * rng.choice([-1.0, 1.0], sensors)
+
+
+def wild(rng, sensors):
+    return 1e9 * rng.choice([-1.0, 1.0], (STEPS, sensors))
+
+
+@pytest.mark.parametrize("kind", [holed, alternating, dead, far, wild], ids=lambda kind: kind.__name__)
+def test_statistics_of_the_head_agree_for_windows_of_every_length(with_statistics, kind):
+    runtimes, center, scale = with_statistics
+    rng = np.random.default_rng(7)
+    windows = ragged(rng, lambda rng: center + scale * kind(rng, len(center)))
+    batch = stack(windows, center, scale, STEPS)
+    by_keras, by_onnx = (runtime.run(batch) for runtime in runtimes)
+    assert np.isfinite(by_onnx.logits).all()
+    assert np.abs(by_keras.logits - by_onnx.logits).max() < TOLERANCE * max(1, np.abs(by_onnx.logits).max())
+    assert np.abs(by_keras.standardised - by_onnx.standardised).max() < TOLERANCE * 1e3
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_statistics_of_the_head_agree_for_batches_of_the_shortest_windows(with_statistics, steps):
+    runtimes, center, scale = with_statistics
+    rng = np.random.default_rng(8)
+    windows = [center + scale * rng.normal(0, 2, (steps, len(center))) for _ in range(9)]
+    batch = stack(windows, center, scale)
+    assert batch.readings.shape[1] == steps
+    assert worst_difference(*(runtime.run(batch) for runtime in runtimes), batch) < TOLERANCE
+
+
+def test_the_head_says_the_same_of_a_window_alone_and_padded(with_statistics):
+    (_, runtime), center, scale = with_statistics
+    rng = np.random.default_rng(9)
+    windows = [center + scale * rng.normal(0, 2, (length, len(center))) for length in range(1, STEPS + 1)]
+    together = runtime.run(stack(windows, center, scale, STEPS)).logits
+    for index, window in enumerate(windows):
+        alone = runtime.run(stack([window], center, scale)).logits
+        assert np.abs(alone[0] - together[index]).max() < TOLERANCE
+
+
+def test_the_head_hears_of_levels_that_the_encoder_cannot_tell_apart(with_statistics):
+    """Both are beyond the clip of the encoder's input, which is 5 deviations."""
+    (_, runtime), center, scale = with_statistics
+    near, far = (
+        runtime.run(stack([center + scale * np.full((STEPS, len(center)), size)], center, scale)).logits
+        for size in (20.0, 500.0)
+    )
+    assert np.abs(near - far).max() > 0.1
