@@ -9,15 +9,21 @@ from training.schedule import learning_rate, loss_weights
 
 
 class TensorBoard:
-    """Writes one point a step; fits `training.fit.OnStep`. Needs the library tensorboard."""
+    """Writes one point a step of the first fit; fits `training.fit.OnStep`. Needs the library tensorboard.
+
+    Fits after it are of stand-ins for calibration, not of the model, and would draw over its curves.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         import tensorboard as tensorboard
 
         self._recipe = recipe
+        self._done = False
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def __call__(self, step: int, steps: int, reconstruction: float, classification: float) -> None:
+        if self._done:
+            return
         weights = loss_weights(step - 1, self._recipe)
         with self._writer.as_default(step=step):
             tf.summary.scalar("loss/reconstruction", reconstruction)
@@ -25,7 +31,5 @@ class TensorBoard:
             tf.summary.scalar("loss/total", weights[0] * reconstruction + weights[1] * classification)
             tf.summary.scalar("learning_rate", learning_rate(step - 1, self._recipe))
         if step == steps:
-            self.close()
-
-    def close(self) -> None:
-        self._writer.close()
+            self._done = True
+            self._writer.close()
