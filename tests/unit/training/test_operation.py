@@ -1,0 +1,117 @@
+"""Normal operation as it is measured on recordings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detector.operation import OPERATION_FILE, Operation
+from detector.statistics import levels
+from detector.windows import window_ends, windows_ending_at
+from history.recording import Recording
+from tests.plant import SCALE, recording
+from training import operation as module
+from training.dataset import Population, prepare, survey
+from training.operation import LEVEL_FLOOR, SPREAD_FLOOR, mean_and_sd, measure_operation
+from training.recipe import Recipe
+
+RECIPE = Recipe(window_steps=12, minimum_steps=4, baseline="pooled", recovery_windows=2)
+
+
+def measured(recordings: list[Recording]) -> tuple[Operation, Population]:
+    population = survey(recordings, RECIPE)
+    experiments = [prepare(item, population, RECIPE) for item in recordings]
+    return measure_operation(experiments, RECIPE), population
+
+
+def distances(operation: Operation, population: Population, item: Recording, steps: int) -> np.ndarray:
+    experiment = prepare(item, population, RECIPE)
+    ends = window_ends(experiment.runs, RECIPE.window_steps)
+    windows = np.stack(windows_ending_at(experiment.standardised, experiment.runs, ends, steps))
+    observed = np.isfinite(windows)
+    level = levels(np.where(observed, windows, np.float32(0)), observed)
+    return operation.distances(level, np.full(len(ends), steps, np.int32))
+
+
+@pytest.fixture(scope="module")
+def plant() -> tuple[Operation, Population]:
+    return measured([recording(f"run-{k}", 1200, seed=k) for k in range(4)])
+
+
+@pytest.mark.parametrize("steps", [4, 12], ids=["shortest", "full"])
+def test_windows_of_normal_operation_that_were_not_measured_are_about_one_away(plant, steps):
+    found = distances(*plant, recording("later", 4000, seed=77), steps)
+    assert found.mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_windows_between_the_measured_lengths_are_about_one_away(plant):
+    found = [distances(*plant, recording("later", 4000, seed=77), steps).mean() for steps in range(5, 12)]
+    assert found == pytest.approx([1.0] * len(found), abs=0.25)
+
+
+def test_a_shifted_sensor_is_far(plant):
+    item = recording("shifted", 1000, seed=78)
+    item.values[:, 2] += 5 * SCALE[2]
+    assert np.median(distances(*plant, item, 12)) > 5
+
+
+def test_faults_are_no_part_of_normal_operation(plant):
+    with_faults = [recording(f"run-{k}", 1200, seed=k, fault=(800, 1100), size=40.0) for k in range(4)]
+    operation, _ = measured(with_faults)
+    assert (np.diag(operation.covariance) < 2 * np.diag(plant[0].covariance)).all()
+
+
+def test_sensors_in_another_order_are_measured_alike():
+    recordings = [recording(f"run-{k}", 600, seed=k) for k in range(3)]
+    order = [2, 0, 1]
+    other = [item.select([item.sensors[i] for i in order]) for item in recordings]
+    one, two = measured(recordings)[0], measured(other)[0]
+    np.testing.assert_allclose(two.covariance, one.covariance[np.ix_(order, order)], rtol=1e-6)
+    for name in ("level", "scatter", "scatter_sd", "roughness", "roughness_sd"):
+        np.testing.assert_allclose(getattr(two, name), getattr(one, name)[order], rtol=1e-6, atol=1e-9)
+
+
+def still(item: Recording) -> Recording:
+    """Its last sensor never moves."""
+    values = item.values.copy()
+    values[:, 2] = 60.0
+    return replace(item, values=values)
+
+
+def unseen(item: Recording) -> Recording:
+    """Its last sensor is never observed."""
+    values = item.values.copy()
+    values[:, 2] = np.nan
+    return replace(item, values=values)
+
+
+@pytest.mark.parametrize("change", [still, unseen], ids=lambda change: change.__name__)
+def test_a_sensor_that_says_nothing_leaves_a_model_that_can_be_loaded(change, tmp_path):
+    operation, population = measured([change(recording(f"run-{k}", 600, seed=k)) for k in range(3)])
+    operation.save(tmp_path / OPERATION_FILE)
+    loaded = Operation.load(tmp_path, 3)
+    found = distances(loaded, population, change(recording("later", 2000, seed=77)), 12)
+    assert np.isfinite(found).all()
+    assert found.mean() < 1.3
+
+
+def test_a_flicker_of_a_sensor_that_never_moved_is_not_far():
+    operation, population = measured([still(recording(f"run-{k}", 600, seed=k)) for k in range(3)])
+    item = still(recording("later", 600, seed=77))
+    calm = distances(operation, population, item, 12)
+    item.values[:, 2] += 0.5 * LEVEL_FLOOR * population.scale[2]
+    assert distances(operation, population, item, 12).mean() < calm.mean() + 0.2
+
+
+def test_a_thinned_sample_of_windows_measures_the_same(plant, monkeypatch):
+    monkeypatch.setattr(module, "MOST_WINDOWS", 400)
+    thinned, _ = measured([recording(f"run-{k}", 1200, seed=k) for k in range(4)])
+    np.testing.assert_allclose(thinned.covariance, plant[0].covariance, atol=0.1)
+    assert not np.array_equal(thinned.covariance, plant[0].covariance)
+
+
+def test_mean_and_deviation_pass_over_what_is_missing():
+    values = np.array([[1.0, np.nan, 5.0], [3.0, np.nan, 5.0], [np.nan, np.nan, 5.0]])
+    mean, sd = mean_and_sd(values, SPREAD_FLOOR)
+    assert mean.tolist() == [2.0, 0.0, 5.0]
+    assert sd.tolist() == [1.0, 1.0, SPREAD_FLOOR]
