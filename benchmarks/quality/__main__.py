@@ -74,8 +74,9 @@ def main(
     whole = not (only or part or quick or seeds != SEEDS)
     _write(sections, stored, filings, PAGE if whole else TRIAL / "quality.md", quick)
     console.print(f"{(time.monotonic() - began) / 60:.1f} minutes", style="dim")
-    for name, trace in errors.items():
-        console.print(f"\n{name}\n{trace}", style="red", markup=False, soft_wrap=True)
+    for trace in dict.fromkeys(errors.values()):
+        names = ", ".join(name for name, error in errors.items() if error == trace)
+        console.print(f"\n{names}\n{trace}", style="red", markup=False, soft_wrap=True)
     if errors:
         _fail(f"{len(errors)} of {len(filings)} measurements failed; sections that need them were left alone")
         raise typer.Exit(1)
@@ -147,8 +148,7 @@ def _write(
         page = heading + "\n\n".join(f"## {name}\n\n{text}" for name, text in texts.items()) + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
-    if texts:
-        draw(results, target.parent / "images")
+    draw(results, texts.values(), target.parent / "images")
     shown = target.relative_to(ROOT)
     console.print(f"Wrote {shown}: {', '.join(texts) or 'nothing'}", style="bold green", soft_wrap=True)
 

@@ -50,7 +50,7 @@ def about_the_run(stored: Sequence[Stored]) -> str:
     return "\n\n".join(
         [
             f"Measured on {' and '.join(machines)}, in single-threaded processes, with "
-            f"{'; '.join(versions)}. One core alone would have taken {total:.0f} minutes:",
+            f"{'; '.join(versions)}. On one core that makes {total:.0f} minutes:",
             table(["protocol", "measurements", "seconds each", "minutes in all"], rows),
         ]
     )

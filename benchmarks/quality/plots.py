@@ -1,6 +1,6 @@
 """Pictures of docs/quality.md."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -180,7 +180,7 @@ def draw_classes(results: Results) -> Figure | None:
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axis.set_xticks(range(len(faults)), faults)
     axis.set_yticks(range(len(faults)), faults)
-    for row, column in np.argwhere(shares >= 0.005):
+    for row, column in np.argwhere(shares >= 0.01):
         share = shares[row, column]
         axis.text(
             column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7,
@@ -206,15 +206,13 @@ PICTURES: Mapping[str, Callable[[Results], Figure | None]] = {
 }
 
 
-def draw(results: Results, folder: Path) -> list[Path]:
-    """All pictures that there are measurements for. Returns their paths."""
+def draw(results: Results, texts: Iterable[str], folder: Path) -> None:
+    """The pictures that the texts show. What is not measured is left out of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    shown = "\n".join(texts)
     with plt.rc_context(STYLE):
         for name, make in PICTURES.items():
-            figure = make(results)
+            figure = make(results) if name in shown else None
             if figure is not None:
                 figure.savefig(folder / name, metadata={"Software": None})
                 plt.close(figure)
-                written.append(folder / name)
-    return written

@@ -53,5 +53,8 @@ class TerminalProgress:
             self._console.print(f"{name}: {elapsed:.0f} s", style="dim", markup=False)
         else:
             self._console.print(
-                f"error: {name}: {error.strip().splitlines()[-1]}", style="bold red", markup=False
+                f"error: {name}: {error.strip().splitlines()[-1]}",
+                style="bold red",
+                markup=False,
+                soft_wrap=True,
             )

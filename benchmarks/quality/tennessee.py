@@ -1,5 +1,6 @@
 """Tennessee Eastman: a simulated chemical plant, 52 sensors, one reading in 3 minutes, 21 faults."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,12 @@ import numpy as np
 from benchmarks.quality import contributions, datasets
 from benchmarks.quality.contributions import Hits
 from benchmarks.quality.protocol import NO_TEST, Protocol, Work, recipe
-from detector import Detector, Window
+from detector import Detector, Ruling, Window
 from detector.detector import in_batches
-from detector.windows import window_ends, windows_ending_at
-from evaluation.evaluate import FileResult, evaluate
-from evaluation.rivals import ALWAYS_ON
+from detector.windows import Floats, window_ends, windows_ending_at
+from evaluation.reference import REFERENCE_FILE, References, z2
+from evaluation.rivals import MODEL, PCA, Z2
+from history.recording import Recording
 from training.recipe import Recipe
 
 # Rows of a test file before its fault begins.
@@ -23,12 +25,14 @@ SHORT_STEPS = 10
 # The smallest share of a file of 500 rows that holds a window of SHORT_STEPS.
 LEAST_CALIBRATION_SHARE = 0.02
 HELD_OUT_STRIDE, DRAWS = 10, 4
+# The model's score, but for rows on which it gives no verdict.
+JUDGED_ONLY = "model, judged rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
     """One detector. limit: of its score. detected: share of the rows of each fault above it, by fault.
-    false_alarms: the same of the rows before it, where the detector judges."""
+    false_alarms: the same of the rows before it that have a score."""
 
     limit: float
     detected: dict[str, float]
@@ -66,40 +70,59 @@ def _classes_recipe(part: str) -> Recipe:
 
 def _measure_detection(work: Work, part: str, chosen: Recipe) -> FaultDetection:
     detector = work.train([datasets.unlabelled(datasets.tennessee(work.data, "train", 0))], chosen)
-    recordings = [datasets.tennessee(work.data, "test", fault) for fault in (0, *datasets.FAULTS)]
-    normal, *faulty = evaluate(detector, recordings).files
-    names = [name for name in normal.judged if name != ALWAYS_ON]
+    references = References.load(detector.artefact.folder / REFERENCE_FILE, len(detector.sensors))
+    steps = chosen.window_steps
+    normal = _windows(datasets.tennessee(work.data, "test", 0), detector, steps)
+    scores = {0: _scores(detector, references, normal)}
+    for fault in datasets.FAULTS:
+        windows = _windows(datasets.tennessee(work.data, "test", fault), detector, steps)
+        scores[fault] = _scores(detector, references, windows)
     work.report(("stage", "Putting faults in"))
-    values = recordings[0].values
-    runs = [slice(0, len(values))]
-    ends = window_ends(runs, chosen.window_steps)[::HELD_OUT_STRIDE]
-    windows = [Window(window) for window in windows_ending_at(values, runs, ends, chosen.window_steps)]
+    full = [window for window in normal if len(window.values) == steps][::HELD_OUT_STRIDE]
     rng = np.random.default_rng([chosen.seed, 8])
     return FaultDetection(
-        chosen.window_steps,
-        {name: _rates(name, normal, faulty) for name in names},
-        contributions.measure(detector, windows, DRAWS, rng),
+        steps,
+        {name: _rates({fault: by_name[name] for fault, by_name in scores.items()}) for name in scores[0]},
+        contributions.measure(detector, full, DRAWS, rng),
     )
 
 
-def _rates(name: str, normal: FileResult, faulty: list[FileResult]) -> Rates:
-    limit = float(np.nanquantile(_scores(name, normal), LIMIT_QUANTILE))
-    scores = {
-        str(fault): _scores(name, result) for fault, result in zip(datasets.FAULTS, faulty, strict=True)
+def _windows(recording: Recording, detector: Detector, steps: int) -> list[Window]:
+    """The window that ends at each row; short ones at the beginning."""
+    values = recording.select(detector.sensors).values
+    runs = [slice(0, len(values))]
+    return [Window(w) for w in windows_ending_at(values, runs, window_ends(runs, 1), steps)]
+
+
+def _scores(detector: Detector, references: References, windows: Sequence[Window]) -> dict[str, Floats]:
+    """By detector, then by row. NaN for a window that is shorter than the model judges, and in JUDGED_ONLY
+    also where too many sensors are dead for a verdict."""
+    long_enough = np.array([len(w.values) >= detector.manifest.window.minimum_steps for w in windows])
+    left_out = np.array([not sensor.scored for sensor in detector.manifest.sensors])
+    center = np.where(left_out, np.nan, detector.manifest.center)
+    standardised = [(window.values - center) / detector.manifest.scale for window in windows]
+    combined = np.concatenate([detector.score(part).combined for part in in_batches(windows)])
+    judgeable = np.array([v.ruling is not Ruling.CANNOT_JUDGE for v in detector.judge(windows)])
+    found = {
+        MODEL: combined,
+        JUDGED_ONLY: np.where(judgeable, combined, np.nan),
+        PCA: references.pca(standardised),
+        Z2: z2(standardised),
     }
-    before = {fault: rows[:FAULT_FROM] for fault, rows in scores.items()}
+    return {name: np.where(long_enough, values, np.nan) for name, values in found.items()}
+
+
+def _rates(scores: Mapping[int, Floats]) -> Rates:
+    """scores: of one detector, by fault, 0 being normal operation."""
+    limit = float(np.nanquantile(scores[0], LIMIT_QUANTILE))
+    faulty = {str(fault): rows for fault, rows in scores.items() if fault}
+    before = {fault: rows[:FAULT_FROM] for fault, rows in faulty.items()}
     return Rates(
         limit,
         # A row that is not judged raises no alarm.
-        {fault: float(np.mean(rows[FAULT_FROM:] > limit)) for fault, rows in scores.items()},
+        {fault: float(np.mean(rows[FAULT_FROM:] > limit)) for fault, rows in faulty.items()},
         {fault: float(np.mean(rows[np.isfinite(rows)] > limit)) for fault, rows in before.items()},
     )
-
-
-def _scores(name: str, result: FileResult) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """By row, NaN where it is not judged."""
-    scores = [row.score for row in result.judged[name].rows]
-    return np.array([np.nan if score is None else score for score in scores])
 
 
 def _measure_classes(work: Work, part: str, chosen: Recipe) -> Classes:
@@ -110,11 +133,8 @@ def _measure_classes(work: Work, part: str, chosen: Recipe) -> Classes:
 
 def _called(detector: Detector, work: Work, fault: int) -> list[int]:
     """How often each fault is the most probable one, over the rows of one."""
-    recording = datasets.tennessee(work.data, "test", fault).select(detector.sensors)
-    runs = [slice(0, len(recording))]
-    ends = window_ends(runs, SHORT_STEPS)
-    ends = ends[ends >= FAULT_FROM]
-    windows = [Window(w) for w in windows_ending_at(recording.values, runs, ends, SHORT_STEPS)]
+    recording = datasets.tennessee(work.data, "test", fault)
+    windows = _windows(recording, detector, SHORT_STEPS)[FAULT_FROM:]
     probabilities = np.concatenate([detector.score(part).probabilities for part in in_batches(windows)])
     # Normal operation and injected faults are no answer to the question which of the faults it is.
     columns = [detector.manifest.classes.index(f"fault {known}") for known in datasets.FAULTS]
