@@ -283,7 +283,7 @@ def _normal_rows(experiments: Sequence[Experiment], population: Population) -> l
 
 
 def _classifier_weight(experiments: Sequence[Experiment], recipe: Recipe) -> float:
-    """What the head has seen of real faults is worth more than imitations (docs/decisions/0011)."""
+    """What the head has seen of real faults is worth more than imitations (docs/decisions/0013)."""
     if recipe.classifier_weight is not None:
         return recipe.classifier_weight
     recorded = any((experiment.state > NORMAL).any() for experiment in experiments)

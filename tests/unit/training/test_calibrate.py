@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.scores import softmax
-from training.calibrate import _log_odds, _temperature
+from training.probability import faults_temperature, log_odds
 
 
 def windows(intercept: float, slopes: tuple[float, float], count: int = 60_000):
@@ -21,33 +21,33 @@ def windows(intercept: float, slopes: tuple[float, float], count: int = 60_000):
     ids=["both-alike", "rare-faults", "classifier-knows-nothing", "reconstruction-knows-nothing"],
 )
 def test_log_odds_that_faults_were_drawn_with_are_found_again(intercept, slopes):
-    found = _log_odds(*windows(intercept, slopes))
+    found = log_odds(*windows(intercept, slopes))
     assert found == pytest.approx((intercept, *slopes), abs=0.06)
 
 
 def test_a_score_that_points_the_wrong_way_is_not_believed():
-    intercept, classifier, reconstruction = _log_odds(*windows(0.0, (-1.0, 1.0)))
+    intercept, classifier, reconstruction = log_odds(*windows(0.0, (-1.0, 1.0)))
     assert classifier == 0.0
     assert reconstruction > 0.5
     assert np.isfinite(intercept)
 
 
-def test_windows_that_a_score_divides_wholly_still_give_finite_log_odds():
+def test_windows_that_a_score_divides_wholly_still_give_finitelog_odds():
     scores = np.stack([np.linspace(-5, 5, 200), np.zeros(200)], axis=1)
-    found = _log_odds(scores, scores[:, 0] > 0)
+    found = log_odds(scores, scores[:, 0] > 0)
     assert np.isfinite(found).all()
     assert found[1] > 1
 
 
 @pytest.mark.parametrize("kind", [False, True], ids=["no-faults", "faults-alone"])
-def test_windows_of_one_kind_alone_give_finite_log_odds(kind):
+def test_windows_of_one_kind_alone_give_finitelog_odds(kind):
     scores, _ = windows(0.0, (1.0, 1.0), count=500)
-    assert np.isfinite(_log_odds(scores, np.full(500, kind))).all()
+    assert np.isfinite(log_odds(scores, np.full(500, kind))).all()
 
 
 def test_calibrated_probabilities_come_true():
     scores, faulty = windows(-1.0, (0.5, 1.0))
-    intercept, *slopes = _log_odds(scores, faulty)
+    intercept, *slopes = log_odds(scores, faulty)
     promised = 1.0 / (1.0 + np.exp(-(intercept + scores @ np.array(slopes))))
     for low in np.arange(0.0, 1.0, 0.1):
         among = (promised >= low) & (promised < low + 0.1)
@@ -60,12 +60,12 @@ def test_temperature_that_kinds_of_fault_were_drawn_with_is_found_again(temperat
     logits = rng.normal(0.0, 2.0, (20_000, 3))
     chance = softmax(logits, temperature)
     truth = (rng.random((20_000, 1)) > np.cumsum(chance, axis=1)).sum(axis=1).clip(0, 2)
-    assert _temperature(logits, truth) == pytest.approx(temperature, rel=0.1)
+    assert faults_temperature(logits, truth) == pytest.approx(temperature, rel=0.1)
 
 
 @pytest.mark.parametrize("shape", [(50, 1), (0, 3)], ids=["one-kind", "no-faults"])
 def test_where_kinds_cannot_be_told_apart_the_temperature_is_one(shape):
-    assert _temperature(np.zeros(shape), np.zeros(shape[0], np.int64)) == 1.0
+    assert faults_temperature(np.zeros(shape), np.zeros(shape[0], np.int64)) == 1.0
 
 
 def test_a_trained_model_has_a_calibration_that_separates(tiny_detector):

@@ -1,0 +1,98 @@
+"""Recordings that a network has not seen, cut into windows as they will be judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.baseline import LEAST_ROWS, Baseline
+from detector.detector import Detector
+from detector.errors import BaselineRefused
+from detector.windows import Floats, window_ends, windows_ending_at
+from history.recording import UNLABELLED
+from training.dataset import NORMAL, Experiment, wholly_normal
+from training.recipe import Recipe
+
+# Enough windows of a recording for every figure; more only cost time.
+MOST_WINDOWS = 6000
+# Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
+COMMISSIONING_SHARE = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """One recording that the network has not seen.
+
+    windows: full ones, behind the rows that its asset is commissioned from. state: of the row at which each
+    ends; NORMAL means wholly normal. independent: normal windows that share no step. baseline: the asset's.
+    labelled, faulty: rows behind those, all that have a label and those with a fault.
+    """
+
+    experiment: Experiment
+    windows: list[Floats]
+    state: NDArray[np.int64]
+    independent: int
+    baseline: Baseline | None
+    labelled: int
+    faulty: int
+
+    @property
+    def normal(self) -> list[Floats]:
+        return [w for w, state in zip(self.windows, self.state.tolist(), strict=True) if state == NORMAL]
+
+
+def cut_windows(experiment: Experiment, recipe: Recipe, skip: int) -> HeldOut:
+    """Full windows after the first `skip` normal rows, either wholly normal or ending in a fault."""
+    steps = recipe.window_steps
+    ends = window_ends(experiment.runs, steps)
+    if skip:
+        normal_rows = np.cumsum(experiment.state == NORMAL)
+        ends = ends[normal_rows[ends] >= skip + steps]
+    clean = wholly_normal(experiment.state, ends, steps)
+    kept = clean | (experiment.state[ends] > NORMAL)
+    ends, clean = ends[kept], clean[kept]
+    stride = max(1, -(-len(ends) // MOST_WINDOWS))
+    windows = windows_ending_at(experiment.recording.values, experiment.runs, ends[::stride], steps)
+    state = np.where(clean, NORMAL, experiment.state[ends])[::stride]
+    behind = np.cumsum(experiment.state == NORMAL) > skip
+    labels = experiment.recording.labels
+    labelled = behind & (labels != UNLABELLED) if labels is not None else np.zeros_like(behind)
+    return HeldOut(
+        experiment,
+        windows,
+        state,
+        int(clean.sum()) // steps,
+        experiment.baseline,
+        int(labelled.sum()),
+        int((labelled & (experiment.state > NORMAL)).sum()),
+    )
+
+
+def commissioning_rows(experiment: Experiment, recipe: Recipe) -> int:
+    """Rows that an asset is commissioned from; of a short recording so many that a third is left to judge."""
+    normal = int((experiment.state == NORMAL).sum())
+    return min(recipe.baseline_rows, round(normal * COMMISSIONING_SHARE))
+
+
+def commission_recordings(
+    detector: Detector, experiments: Sequence[Experiment], recipe: Recipe
+) -> list[HeldOut]:
+    """Recordings as a commissioned asset would be judged: baseline from the first normal rows, windows from
+    the rest. Those that are too short for it are left out."""
+    commissioned: list[HeldOut] = []
+    for experiment in experiments:
+        skip = commissioning_rows(experiment, recipe)
+        rows = np.flatnonzero(experiment.state == NORMAL)[:skip]
+        cut = cut_windows(experiment, recipe, skip)
+        if len(rows) < LEAST_ROWS or not cut.normal:
+            continue
+        stamps = experiment.recording.timestamps
+        try:
+            baseline = detector.commission(
+                experiment.recording.values[rows], None if stamps is None else stamps[rows]
+            )
+        except BaselineRefused:
+            continue
+        commissioned.append(replace(cut, baseline=baseline))
+    return commissioned

@@ -1,0 +1,153 @@
+"""From scores to probabilities: what is fitted on windows with and without faults."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+
+from detector.baseline import Baseline
+from detector.detector import Detector, Window, in_batches
+from detector.manifest import ProbabilityCalibration
+from detector.scores import classifier_score
+from detector.windows import Bools, Floats
+from training.dataset import NORMAL
+from training.held_out import MOST_WINDOWS, HeldOut
+from training.sampling import inject
+
+# A share of faults beyond these is nothing to build probabilities on.
+LEAST_PRIOR = 0.01
+# Keeps slopes finite where the calibration windows happen to be separable.
+RIDGE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Windows with and without faults, as the probabilities are fitted on them.
+
+    logits: (windows, classes). reconstruction: (windows,), standardised. klass: (windows,).
+    recorded: whether the faults are; else they are injected. labelled, faulty: as in HeldOut.
+    """
+
+    logits: Floats
+    reconstruction: Floats
+    klass: NDArray[np.int64]
+    recorded: bool
+    labelled: int
+    faulty: int
+
+
+def gather(
+    detector: Detector, cuts: Sequence[HeldOut], fault_size: tuple[float, float], rng: np.random.Generator
+) -> Cases:
+    """Recorded faults at the share in which they occur, else one injected fault for each normal window."""
+    windows: list[Window] = []
+    klass: list[int] = []
+    recorded = any((cut.state > NORMAL).any() for cut in cuts)
+    for cut in cuts:
+        for values, state in zip(cut.windows, cut.state.tolist(), strict=True):
+            windows.append(Window(values, cut.baseline))
+            klass.append(state)
+            if not recorded:
+                faulty = _with_fault(detector, values, cut.baseline, fault_size, rng)
+                windows.append(Window(faulty, cut.baseline))
+                klass.append(len(detector.manifest.classes) - 1)
+    picked = rng.permutation(len(windows))[:MOST_WINDOWS].tolist()
+    scores = [detector.score(part) for part in in_batches([windows[i] for i in picked])]
+    return Cases(
+        np.concatenate([part.outputs.logits for part in scores]).astype(np.float64),
+        np.concatenate([part.reconstruction for part in scores]),
+        np.array(klass)[picked],
+        recorded,
+        sum(cut.labelled for cut in cuts),
+        sum(cut.faulty for cut in cuts),
+    )
+
+
+def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
+    """Log-odds and temperature that minimise the log loss.
+
+    Windows weigh so that faults have the share of the labelled rows that they have in the recordings: rows
+    that still recover from a fault are in no window here, but in a plant they are. Injected faults have half.
+    """
+    # Injected faults stand in for recorded ones only where there are none at all.
+    recorded = any(case.recorded for case in cases)
+    cases = [case for case in cases if case.recorded == recorded]
+    logits = np.concatenate([case.logits for case in cases])
+    reconstruction = np.concatenate([case.reconstruction for case in cases])
+    truth = np.concatenate([case.klass for case in cases])
+    faulty = truth != NORMAL
+    share = float(faulty.mean())
+    prior = share
+    if recorded:
+        prior = sum(case.faulty for case in cases) / max(sum(case.labelled for case in cases), 1)
+        prior = min(max(prior, LEAST_PRIOR), 1.0 - LEAST_PRIOR)
+    both = 0.0 < share < 1.0
+    weights = np.where(faulty, prior / share, (1.0 - prior) / (1.0 - share)) if both else np.ones(len(truth))
+    intercept, classifier_slope, reconstruction_slope = log_odds(
+        np.stack([classifier_score(logits), reconstruction], axis=1), faulty, weights
+    )
+    return ProbabilityCalibration(
+        intercept=intercept,
+        classifier_slope=classifier_slope,
+        reconstruction_slope=reconstruction_slope,
+        temperature=faults_temperature(logits[faulty, 1:], truth[faulty] - 1),
+        faults="recorded" if recorded else "injected",
+        prior=prior,
+    )
+
+
+def log_odds(scores: Floats, faulty: Bools, weights: Floats | float = 1.0) -> tuple[float, float, float]:
+    """Intercept and slopes (>= 0) of a logistic regression on the two scores (windows, 2).
+
+    weights: (windows,), of mean 1."""
+    features = np.concatenate([np.ones((len(scores), 1)), scores], axis=1)
+    sign = np.where(faulty, 1.0, -1.0)
+
+    def loss(slopes: Floats) -> tuple[float, Floats]:
+        margin = sign * (features @ slopes)
+        ridge = RIDGE * np.square(slopes[1:])
+        pull = -weights * sign / (1.0 + np.exp(np.clip(margin, -500.0, 500.0)))
+        gradient = (features * pull[:, None]).mean(axis=0)
+        gradient[1:] += 2.0 * RIDGE * slopes[1:]
+        return float((weights * np.logaddexp(0.0, -margin)).mean() + ridge.sum()), gradient
+
+    bounds = [(None, None), (0.0, None), (0.0, None)]
+    best = minimize(loss, np.array([0.0, 0.5, 0.5]), jac=True, bounds=bounds, method="L-BFGS-B").x
+    return float(best[0]), float(best[1]), float(best[2])
+
+
+def faults_temperature(logits: Floats, truth: NDArray[np.int64]) -> float:
+    """Temperature of the softmax among faults, from windows with faults; 1 where there is one kind alone."""
+    if logits.shape[1] < 2 or len(truth) == 0:
+        return 1.0
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        peak = scaled.max(axis=1, keepdims=True)
+        log_sum = peak[:, 0] + np.log(np.exp(scaled - peak).sum(axis=1))
+        return float((log_sum - scaled[np.arange(len(truth)), truth]).mean())
+
+    best = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    return float(np.exp(best.x))
+
+
+def _with_fault(
+    detector: Detector,
+    values: Floats,
+    baseline: Baseline | None,
+    size: tuple[float, float],
+    rng: np.random.Generator,
+) -> Floats:
+    """A window in engineering units with one random fault put into it, in the asset's own deviations."""
+    center = detector.manifest.center if baseline is None else baseline.center
+    scale = detector.manifest.scale if baseline is None else baseline.scale
+    standardised = ((values - center) / scale).astype(np.float32)
+    observed = np.isfinite(standardised)
+    judged = np.array([sensor.scored for sensor in detector.manifest.sensors])
+    if baseline is not None:
+        judged &= ~baseline.left_out
+    standardised[~observed] = 0.0
+    inject(standardised, observed & judged, size, rng)
+    return np.where(observed, standardised * scale + center, np.nan)
