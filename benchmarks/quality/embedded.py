@@ -40,4 +40,4 @@ def _measure(work: Work, part: str, chosen: Recipe) -> Embedded:
     return Embedded(manifest.version, manifest.created, measured)
 
 
-EMBEDDED = Protocol("embedded", datasets.SKAB, ("",), 10, None, _measure)
+EMBEDDED = Protocol("embedded", datasets.SKAB, ("",), 15, None, _measure)

@@ -16,7 +16,7 @@ from evaluation.rivals import MODEL
 from evaluation.verdict_row import ANOMALOUS, NORMAL, VerdictRow
 from history.recording import Recording
 
-BUDGETS = (0.01, 0.05, 0.10)
+BUDGETS = (0.01, 0.02, 0.05, 0.10)
 RULES = (AlarmAfter(5, 10), AlarmAfter(10, 10))
 # Names of settings, beside those of budgets and rules.
 DEFAULT, PROBABLE = "default", "p >= 0.5"

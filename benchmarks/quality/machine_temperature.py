@@ -24,5 +24,5 @@ def _measure(work: Work, part: str, chosen: Recipe) -> Figures:
 
 
 MACHINE_TEMPERATURE = Protocol(
-    "nab-machine-temperature", datasets.MACHINE_TEMPERATURE, ("",), 90, _recipe, _measure
+    "nab-machine-temperature", datasets.MACHINE_TEMPERATURE, ("",), 100, _recipe, _measure
 )

@@ -7,9 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.quality.figures import BUDGETS, DEFAULT, Figures, FileFigures
+from benchmarks.quality.figures import DEFAULT, Figures, FileFigures
 from benchmarks.quality.results import Results
 from benchmarks.quality.sections import (
+    PROMISED_BUDGETS,
     WINDOWS,
     budget_sources,
     files_of,
@@ -111,20 +112,20 @@ def draw_budget(results: Results) -> Figure | None:
         return None
     figure: Figure
     figure, axis = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
-    most = max(BUDGETS) * 100
+    most = max(PROMISED_BUDGETS) * 100
     axis.plot(
         [0, most * 1.1], [0, most * 1.1], color=MUTED, linewidth=0.8, linestyle=":", label="kept exactly"
     )
     for rank, (words, found) in enumerate(sources.items()):
         points = [
             (budget * 100 + (rank - 1) * 0.15, share * 100)
-            for budget in BUDGETS
+            for budget in PROMISED_BUDGETS
             for parts in found.values()
             if (share := realised(parts, str(budget), MODEL)) is not None
         ]
         across, up = zip(*points, strict=True) if points else ((), ())
         axis.scatter(across, up, color=SHADES[rank], marker=MARKS[rank], s=26, label=words, zorder=5)
-    axis.set_xticks([budget * 100 for budget in BUDGETS])
+    axis.set_xticks([budget * 100 for budget in PROMISED_BUDGETS])
     axis.set(xlim=(0, most * 1.1), ylim=(0, None))
     axis.set_xlabel("alarm budget asked for, % of normal rows")
     axis.set_ylabel("alarms ahead of the fault, % of rows")

@@ -83,12 +83,12 @@ def _held_out(detector: Detector, recording: Recording) -> list[Window]:
     return [Window(window, baseline) for window in windows_ending_at(values, runs, ends, shape.steps)]
 
 
-UNLABELLED = Protocol("skab-unlabelled", datasets.SKAB, ("",), 180, _unlabelled_recipe, _measure_unlabelled)
+UNLABELLED = Protocol("skab-unlabelled", datasets.SKAB, ("",), 160, _unlabelled_recipe, _measure_unlabelled)
 FIVE_FOLD = Protocol(
     "skab-labelled-5fold",
     datasets.SKAB,
     tuple(f"fold-{number}" for number in range(1, FOLDS + 1)),
-    130,
+    105,
     _labelled_recipe,
     _measure_fold,
 )
@@ -96,7 +96,7 @@ LEAVE_FOLDER_OUT = Protocol(
     "skab-labelled-leave-folder-out",
     datasets.SKAB,
     datasets.SKAB_FOLDERS,
-    140,
+    110,
     _labelled_recipe,
     _measure_folder,
 )

@@ -146,7 +146,7 @@ FAULT_DETECTION = Protocol(
     "tennessee-fault-detection",
     datasets.TENNESSEE,
     (DEFAULT_WINDOW, SHORT_WINDOW),
-    120,
+    75,
     _detection_recipe,
     _measure_detection,
 )
