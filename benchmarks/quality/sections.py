@@ -120,10 +120,10 @@ def detection_table(figures: Mapping[int, Mapping[str, Figures]], published: boo
     """Model and plain detectors at each budget; always on, and what others have published, once."""
     files = files_of(figures)
     defaults = [part.default for parts in figures.values() for part in parts.values()]
-    settings = {DEFAULT: _default_budget(defaults)}
-    settings |= {str(budget): percent(budget) for budget in SHOWN_BUDGETS if {budget} != set(defaults)}
+    settings = [(min(defaults), DEFAULT, _default_budget(defaults))]
+    settings += [(b, str(b), percent(b)) for b in SHOWN_BUDGETS if {b} != set(defaults)]
     rows = []
-    for setting, words in settings.items():
+    for _, setting, words in sorted(settings):
         found = {detector: summaries(files, setting, detector) for detector in (MODEL, PCA, Z2)}
         rows += [
             detection_row(NAMES[detector], words, figures)
