@@ -1,21 +1,20 @@
 """Pictures of docs/quality.md."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.quality.figures import DEFAULT, Figures, FileFigures
+from benchmarks.quality.detection import Files, files_of, pooled_reliability
+from benchmarks.quality.figures import DEFAULT, Figures
 from benchmarks.quality.results import Results
 from benchmarks.quality.sections import (
     PROMISED_BUDGETS,
     WINDOWS,
     budget_sources,
-    files_of,
     of_unlabelled,
-    pooled_reliability,
     realised,
 )
 from benchmarks.quality.skab import FIVE_FOLD, LEAVE_FOLDER_OUT
@@ -24,8 +23,6 @@ from evaluation.charts import MARKS, SHADES
 from evaluation.plots import COLOURS, GRID, INK, MUTED, STYLE
 from evaluation.rivals import MODEL, NAMES, PCA
 from evaluation.verdict_row import ANOMALOUS
-
-Files = Mapping[int, Sequence[FileFigures]]
 
 
 def draw_skab(results: Results) -> Figure | None:

@@ -22,7 +22,16 @@ FOLDER = ROOT / "benchmarks" / "results" / "quality"
 MODELS = ROOT / "models"
 PACKAGES = ("detector", "history", "evaluation", "training")
 # What only shows results may change without their being measured anew.
-SHOWING = ("__main__.py", "page.py", "plots.py", "pool.py", "progress.py", "sections.py", "tables.py")
+SHOWING = (
+    "__main__.py",
+    "detection.py",
+    "page.py",
+    "plots.py",
+    "pool.py",
+    "progress.py",
+    "sections.py",
+    "tables.py",
+)
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "tensorflow", "keras", "onnx", "onnxruntime")
 
 T = TypeVar("T")

@@ -3,17 +3,11 @@
 import pytest
 
 from benchmarks.quality.contributions import Hits, count
+from benchmarks.quality.detection import pooled_reliability, summaries
 from benchmarks.quality.figures import DEFAULT, Figures, FileFigures, Share
 from benchmarks.quality.page import BadPage, fill
 from benchmarks.quality.results import ROOT
-from benchmarks.quality.sections import (
-    SECTIONS,
-    accuracy,
-    mean_detected,
-    pooled_reliability,
-    realised,
-    summaries,
-)
+from benchmarks.quality.sections import SECTIONS, accuracy, mean_detected, realised
 from benchmarks.quality.tables import DASH, percent, short, spread, table
 from benchmarks.quality.tennessee import Classes
 from evaluation.detection import FalseAlarms, RowFigures
