@@ -148,12 +148,12 @@ class Detector:
             outputs=outputs,
         )
 
-    def evidence(self, scores: Scores, index: int) -> Floats:
-        """How strange each sensor of one window of a scored batch is, (sensors,)."""
-        one = slice(index, index + 1)
-        statistics = window_statistics(scores.outputs.standardised[one], scores.batch.observed[one])
-        evidence = self.operation.evidence(statistics, scores.sensor_errors[one], scores.batch.lengths[one])
-        return np.asarray(evidence[0])
+    def evidence(self, scores: Scores, indices: Sequence[int]) -> Floats:
+        """How strange each sensor of some windows of a scored batch is, (indices, sensors): see
+        `Operation.evidence`."""
+        some = list(indices)
+        statistics = window_statistics(scores.outputs.standardised[some], scores.batch.observed[some])
+        return self.operation.evidence(statistics, scores.sensor_errors[some], scores.batch.lengths[some])
 
     def _reconstruction_score(self, errors: Floats, batch: Batch, outputs: Outputs) -> Floats:
         distances = self.operation.distances(levels(outputs.standardised, batch.observed), batch.lengths)
@@ -183,7 +183,7 @@ class Detector:
             score=combined,
             p_value=float(scores.p_value[index]),
             contributions=contributions(
-                self.evidence(scores, index), scores.sensor_errors[index], self.sensors
+                self.evidence(scores, [index])[0], scores.sensor_errors[index], self.sensors
             )
             if options.explain
             else None,

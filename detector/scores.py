@@ -65,7 +65,7 @@ def reconstruction_score(errors: Floats, typical: Floats, distances: Floats) -> 
     The log of the geometric mean of two ratios, both about 1 in normal operation: the mean error relative to
     each sensor's typical one, so that a noisy sensor cannot drown the others, and the distance of the levels.
     The first sees what the course of the readings betrays, the second what only their means together do
-    (docs/decisions/0010). Logarithmic, so that normal windows are roughly Gaussian and a mean and a deviation
+    (docs/decisions/0012). Logarithmic, so that normal windows are roughly Gaussian and a mean and a deviation
     describe them. NaN when nothing was observed.
     """
     relative = errors / typical

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from detector import Detector, Options, Scores, Verdict, Window
+from detector import Detector, Options, Ruling, Scores, Verdict, Window
 from detector.runtime import Outputs
 from detector.windows import Batch, Floats
 from service.errors import DeadlinePassed, QueueFull
@@ -41,11 +41,12 @@ class BatchObserver(Protocol):
 class Judged:
     """The verdicts of one request, and where its time went, seconds.
 
-    sensor_errors: (windows, sensors), as in Scores.
+    evidence: (windows, sensors), how strange each sensor of an anomalous window is (`Operation.evidence`);
+        NaN for the other windows.
     """
 
     verdicts: list[Verdict]
-    sensor_errors: Floats
+    evidence: Floats
     queue_s: float
     infer_s: float
     verdict_s: float
@@ -190,6 +191,7 @@ class Batcher:
                     self._detector.verdict(window, scores, first + index, job.options)
                     for index, window in enumerate(job.windows)
                 ]
+                evidence = self._evidence(scores, first, verdicts)
             except Exception as error:
                 results.append((job, error))
             else:
@@ -198,7 +200,7 @@ class Batcher:
                         job,
                         Judged(
                             verdicts,
-                            scores.sensor_errors[first : first + len(verdicts)],
+                            evidence,
                             started - job.submitted,
                             inferred - started,
                             time.monotonic() - before,
@@ -211,6 +213,13 @@ class Batcher:
             self._observer.batch(windows, batch, outputs, scores, time.monotonic() - started)
         except Exception:  # a defect in the metrics must not stop the model
             _log.exception("the batch could not be counted")
+
+    def _evidence(self, scores: Scores, first: int, verdicts: Sequence[Verdict]) -> Floats:
+        """See `Judged`. All windows of a request at once: one by one would cost more than to score them."""
+        evidence = np.full((len(verdicts), len(self._detector.sensors)), np.nan)
+        if found := [i for i, verdict in enumerate(verdicts) if verdict.ruling is Ruling.ANOMALOUS]:
+            evidence[found] = self._detector.evidence(scores, [first + i for i in found])
+        return evidence
 
 
 def _deliver(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
@@ -236,7 +245,7 @@ def _settle(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
 def _joined(parts: Sequence[Judged]) -> Judged:
     return Judged(
         [verdict for part in parts for verdict in part.verdicts],
-        np.concatenate([part.sensor_errors for part in parts]),
+        np.concatenate([part.evidence for part in parts]),
         max(part.queue_s for part in parts),
         sum(part.infer_s for part in parts),
         sum(part.verdict_s for part in parts),

@@ -74,9 +74,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             stage_seconds("verdict").observe(judged.verdict_s)
             verdicts = judged.verdicts
             assets = [window.asset for window in task.windows]
-            facts.fields["verdicts"] = task.model.metrics.judged(
-                windows, assets, verdicts, judged.sensor_errors
-            )
+            facts.fields["verdicts"] = task.model.metrics.judged(windows, assets, verdicts, judged.evidence)
         else:
             verdicts = []
             facts.fields["verdicts"] = {}

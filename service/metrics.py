@@ -181,7 +181,7 @@ class Metrics:
         self.blame = many(
             "sensor_blame",
             "counter",
-            "Sum over anomalous windows of a sensor's share of the error; the sensors of a window share 1.",
+            "Sum over anomalous windows of a sensor's share of the evidence; those of one window sum to 1.",
             6,
         )
 

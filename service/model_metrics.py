@@ -75,11 +75,11 @@ class ModelMetrics:
         windows: Sequence[Window],
         assets: Sequence[str | None],
         verdicts: Sequence[Verdict],
-        sensor_errors: Floats,
+        evidence: Floats,
     ) -> dict[str, int]:
         """Count the windows of one request. Returns how many there are of each verdict.
 
-        sensor_errors: (windows, sensors), standardised, NaN where a sensor was not scored.
+        evidence: (windows, sensors), as in `Judged`.
         """
         counts: dict[str, int] = {}
         now = time.time()
@@ -99,7 +99,7 @@ class ModelMetrics:
             asset = self._assets.get(assets[index]) or self._asset(assets[index])
             asset.judged(verdict)
             if ruling is Ruling.ANOMALOUS:
-                asset.blamed(shares(sensor_errors[index] / self._typical))
+                asset.blamed(shares(evidence[index]))
         with self._metrics.lock:
             for window, name, verdict in zip(windows, assets, verdicts, strict=True):
                 self._newest_of(name, window.baseline, verdict, now)
@@ -132,9 +132,9 @@ class ModelMetrics:
     def normal_errors(self, baseline: Baseline | None) -> dict[int, float]:
         """Percentiles of the reconstruction error in normal operation, judged by a baseline.
 
-        The manifest and the baseline know the level of the logarithm of the error relative to each sensor's
-        typical one. That times the typical error, over the sensors that are judged, is the error itself where
-        all sensors rise alike.
+        An estimate: the manifest and the baseline know the level of the reconstruction score, the log of the
+        geometric mean of relative error and distance. That times the typical error, over the sensors that are
+        judged, is the error itself where all sensors, and the distance with them, rise alike.
         """
         level: Level = self._levels[baseline is not None]
         left_out = self._left_out

@@ -117,7 +117,8 @@ class ModelRef(Struct, frozen=True):
 
 
 class Contribution(Struct, frozen=True):
-    """`share`: of the window's error, 0..1. `error`: mean squared, in the sensor's standard deviations."""
+    """`share`: of the evidence that the window is strange, 0..1. `error`: mean squared, in the sensor's
+    standard deviations."""
 
     sensor: str
     share: float

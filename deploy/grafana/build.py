@@ -334,7 +334,7 @@ def plant() -> Json:
             ),
             bars(
                 "Sensors to blame",
-                "Share of the error of the anomalous windows of the last five minutes, the five largest: look there "
+                "Share of the evidence in the anomalous windows of the last five minutes, the five largest: look there "
                 "first. 0 while no window is anomalous.",
                 [
                     target(

@@ -85,6 +85,15 @@ def test_sensor_that_is_wrong_gets_the_blame(fresh: CheckedClient) -> None:
     assert max(blame, key=lambda sensor: blame[sensor]) == "Flow"
 
 
+def test_only_anomalous_windows_blame_anybody(fresh: CheckedClient) -> None:
+    classify(fresh, *({"asset": "A", "values": window} for window in (rows(), faulty(), UNJUDGED, rows())))
+    blame = [
+        value(fresh, "offnormal_sensor_blame_total", **MODEL, asset="A", sensor=sensor)
+        for sensor in ("Pressure", "Flow", "Temperature")
+    ]
+    assert sum(blame) == pytest.approx(1, abs=1e-6)
+
+
 def test_blame_is_the_share_that_the_answer_gives(fresh: CheckedClient) -> None:
     (result,) = classify(fresh, {"asset": "A", "values": faulty()}, explain=True)["results"]
     for item in result["contributions"]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from detector import Detector, Options, Window
+from detector import Detector, Options, Ruling, Window
 from detector.runtime import Outputs
 from detector.windows import Batch
 from service.batching import Batcher
 from service.errors import DeadlinePassed, QueueFull
-from tests.plant import normal_operation
+from tests.plant import SCALE, normal_operation
 
 
 class Stage:
@@ -49,7 +49,7 @@ def stage(tiny_detector: Detector) -> Stage:
 
 @pytest.fixture
 def batcher(tiny_detector: Detector, stage: Stage) -> Iterator[Batcher]:
-    detector = Detector(tiny_detector.artefact, stage)
+    detector = Detector(tiny_detector.artefact, stage, tiny_detector.operation)
     batcher = Batcher(detector, queue_windows=20, batch_windows=8, observer=Uncounted())
     yield batcher
     stage.open.set()
@@ -232,3 +232,16 @@ def test_batch_equals_its_windows_alone(batcher: Batcher, tiny_detector: Detecto
         (alone,) = tiny_detector.judge([window])
         assert verdict.ruling == alone.ruling
         np.testing.assert_allclose(verdict.probabilities, alone.probabilities, atol=1e-6)
+
+
+def test_evidence_is_that_of_each_anomalous_window_in_its_place(batcher: Batcher) -> None:
+    mixed = windows(20)
+    for place in range(0, 20, 3):
+        mixed[place].values[:, place % 2] += 30 * SCALE[place % 2]
+    judged = asyncio.run(batcher.judge(mixed, Options(), soon()))
+    assert judged.evidence.shape == (20, 3)
+    for place, (verdict, evidence) in enumerate(zip(judged.verdicts, judged.evidence, strict=True)):
+        assert np.isfinite(evidence).all() == (verdict.ruling is Ruling.ANOMALOUS)
+        if place % 3 == 0:
+            assert verdict.ruling is Ruling.ANOMALOUS
+            assert evidence.argmax() == place % 2
