@@ -135,6 +135,22 @@ def test_verdict_follows_from_p_value_and_alarm_budget(client: CheckedClient) ->
         assert (result["verdict"] == "anomalous") == (result["p_value"] <= 0.1)
 
 
+def test_frozen_sensor_is_anomalous_whatever_its_p_value(client: CheckedClient) -> None:
+    windows = []
+    for seed in range(40):
+        window = np.array(rows(seed=seed))
+        window[3:, 1] = CENTER[1]
+        windows.append({"values": window.tolist()})
+    rate = client.get("/models/tiny").json()["false_alarm_rate"]["smallest"]
+    results = classify(client, *windows, false_alarm_rate=rate)["results"]
+    assert {result["verdict"] for result in results} == {"anomalous"}
+    by_rule = [result["decided_by"] == "stuck_sensor" for result in results]
+    assert any(by_rule)
+    assert by_rule == [result["p_value"] > rate for result in results]
+    for result in results:
+        assert {"sensor": "Flow", "issue": "flatline"} in result["quality"]["issues"]
+
+
 def test_missing_readings_and_sensors_are_reported(client: CheckedClient) -> None:
     window = by_sensor(rows())
     del window["Flow"]
@@ -276,8 +292,7 @@ def test_bad_window_is_skipped_when_asked_for(client: CheckedClient) -> None:
     ]
     assert [r["id"] for r in results] == ["good", "bad", 3, None, "last"]
     assert results[1]["error"]["place"] == "windows[1].readings.Presure"
-    assert results[0] == verdict(client, windows[0])
-    assert results[4] == verdict(client, windows[4])
+    assert [results[0], results[4]] == classify(client, windows[0], windows[4])["results"]
 
 
 def test_only_bad_windows_are_still_an_answer(client: CheckedClient) -> None:

@@ -1,10 +1,14 @@
 """A loaded model: what must hold whatever the readings."""
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 
-from detector import Detector, Options, Ruling, Window
+from detector import DecidedBy, Detector, Options, Ruling, Window
 from detector.errors import BaselineRefused, UnsupportedBudget
+from detector.quality import Issue
 from detector.windows import Batch
 from tests.plant import CENTER, SCALE, normal_operation
 
@@ -18,14 +22,21 @@ def outputs(detector: Detector, windows: list[np.ndarray]) -> tuple[np.ndarray, 
 def test_the_value_of_a_missing_reading_has_no_influence(tiny_detector, filler):
     window = normal_operation(12, 7)
     holes = np.random.default_rng(1).random(window.shape) < 0.3
-    reference = tiny_detector._stack([Window(np.where(holes, np.nan, window))])
+    windows = [Window(np.where(holes, np.nan, window))]
+    reference, one = tiny_detector.run(windows)
     readings = reference.readings.copy()
     readings[~reference.observed] = filler
     filled = Batch(readings, reference.observed, reference.lengths, reference.center, reference.scale)
-    one, other = tiny_detector.runtime.run(reference), tiny_detector.runtime.run(filled)
+    other = tiny_detector.runtime.run(filled)
     assert np.abs(one.logits - other.logits).max() < 1e-6
     assert np.abs(one.reconstruction - other.reconstruction).max() < 1e-6
     assert np.abs(one.standardised - other.standardised).max() < 1e-6
+    clean, dirty = (
+        tiny_detector.interpret(windows, batch, outputs)
+        for batch, outputs in ((reference, one), (filled, other))
+    )
+    assert dirty.combined[0] == pytest.approx(clean.combined[0], abs=1e-6)
+    assert tiny_detector.evidence(dirty, [0]) == pytest.approx(tiny_detector.evidence(clean, [0]), rel=1e-5)
 
 
 @pytest.mark.parametrize("padding", [0.0, 1e300, np.nan], ids=str)
@@ -174,3 +185,102 @@ def test_a_larger_budget_never_turns_an_alarm_into_normal(tiny_detector):
     for one, other in zip(tight, loose, strict=True):
         assert one.ruling is not Ruling.ANOMALOUS or other.ruling is Ruling.ANOMALOUS
     assert sum(v.ruling is Ruling.ANOMALOUS for v in loose) > sum(v.ruling is Ruling.ANOMALOUS for v in tight)
+
+
+def test_evidence_of_a_window_is_the_same_alone_and_among_others(tiny_detector):
+    windows = [Window(normal_operation(length, length)) for length in range(4, 13)]
+    scores = tiny_detector.score(windows)
+    together = tiny_detector.evidence(scores, range(len(windows)))
+    assert tiny_detector.evidence(scores, [5, 2]) == pytest.approx(together[[5, 2]])
+    for index, window in enumerate(windows):
+        alone = tiny_detector.evidence(tiny_detector.score([window]), [0])
+        assert alone[0] == pytest.approx(together[index], rel=1e-3)
+
+
+def test_sensors_that_part_from_each_other_are_anomalous_though_each_is_in_range(tiny_detector):
+    """Pressure and Flow move together; here one stands high and the other low."""
+    together, apart = normal_operation(400, 31), normal_operation(400, 31)
+    together[:, :2] += SCALE[:2] * [1.5, 1.5]
+    apart[:, :2] += SCALE[:2] * [1.5, -1.5]
+    alarms = []
+    for series in (together, apart):
+        verdicts = tiny_detector.judge([Window(series[end - 12 : end]) for end in range(12, 400)])
+        assert not any(issue.issue == "out_of_range" for v in verdicts for issue in v.quality.issues)
+        alarms.append(np.mean([v.ruling is Ruling.ANOMALOUS for v in verdicts]))
+    assert alarms[1] > 0.9
+    assert alarms[0] < 0.6 * alarms[1]
+
+
+def frozen(seed: int, steps: int = 9) -> Window:
+    """Normal operation in which Flow repeats an ordinary reading at the end."""
+    window = normal_operation(12, seed)
+    window[-steps:, 1] = CENTER[1]
+    return Window(window)
+
+
+def test_a_frozen_sensor_at_a_normal_level_is_anomalous_whatever_the_scores_say(tiny_detector):
+    windows = [frozen(seed) for seed in range(60)]
+    smallest = Options(
+        explain=True,
+        false_alarm_rate=tiny_detector.manifest.calibration.model_baseline.smallest_false_alarm_rate,
+    )
+    limit = tiny_detector.score_limit(smallest.false_alarm_rate)
+    verdicts = tiny_detector.judge(windows, smallest)
+    assert all(verdict.ruling is Ruling.ANOMALOUS for verdict in verdicts)
+    by_rule = [verdict for verdict in verdicts if verdict.decided_by is DecidedBy.STUCK_SENSOR]
+    assert by_rule
+    for verdict in verdicts:
+        assert (verdict in by_rule) == (verdict.score < limit)
+        assert Issue("Flow", "flatline") in verdict.quality.issues
+        assert sum(item.share for item in verdict.contributions) == pytest.approx(1.0)
+    # Where it decides, it is the frozen sensor that is blamed.
+    first = [verdict.contributions[0].sensor for verdict in by_rule]
+    assert np.mean([sensor == "Flow" for sensor in first]) > 0.7
+
+
+def test_a_sensor_that_moves_is_not_stuck(tiny_detector):
+    verdicts = tiny_detector.judge([Window(normal_operation(12, seed)) for seed in range(60)])
+    assert not any(verdict.quality.stuck for verdict in verdicts)
+    assert not any(verdict.decided_by is DecidedBy.STUCK_SENSOR for verdict in verdicts)
+
+
+def test_a_frozen_sensor_that_is_left_out_decides_nothing(tiny_detector):
+    series = normal_operation(700, 9)
+    series[:400, 1] += np.linspace(0, 60, 400) * SCALE[1]
+    baseline = tiny_detector.commission(series[:400])
+    assert baseline.left_out.tolist() == [False, True, False]
+    window = series[500:512].copy()
+    window[:, 1] = window[0, 1]
+    (verdict,) = tiny_detector.judge([Window(window, baseline)])
+    assert not verdict.quality.stuck
+    assert verdict.decided_by is not DecidedBy.STUCK_SENSOR
+
+
+def test_a_sensor_that_was_always_flat_in_training_is_not_stuck(tiny_detector):
+    """As a set point is, that nobody touched while the training data was recorded."""
+    manifest = tiny_detector.manifest
+    pressure, flow, temperature = manifest.sensors
+    flow = msgspec.structs.replace(flow, noise=0.0, longest_flat=700)
+    manifest = msgspec.structs.replace(manifest, sensors=[pressure, flow, temperature])
+    artefact = replace(tiny_detector.artefact, manifest=manifest)
+    detector = Detector(artefact, tiny_detector.runtime, tiny_detector.operation)
+    options = Options(false_alarm_rate=manifest.calibration.model_baseline.smallest_false_alarm_rate)
+    for window in map(frozen, range(60)):
+        (verdict,) = detector.judge([window], options)
+        (before,) = tiny_detector.judge([window], options)
+        assert before.quality.stuck
+        assert not verdict.quality.stuck
+        assert verdict.score == before.score
+        assert (verdict.ruling is Ruling.NORMAL) == (before.decided_by is DecidedBy.STUCK_SENSOR)
+
+
+def test_the_budget_decides_which_score_is_said_to_have_carried_it(tiny_detector):
+    series = normal_operation(200, 77)
+    series[:, 0] += np.linspace(0, 8, 200) * SCALE[0]
+    windows = [Window(series[end - 12 : end]) for end in range(12, 200)]
+    limit = tiny_detector.score_limit()
+    scores = tiny_detector.score(windows)
+    for index, verdict in enumerate(tiny_detector.judge(windows)):
+        above = scores.classifier[index] >= limit, scores.reconstruction[index] >= limit
+        expected = {(True, False): DecidedBy.CLASSIFIER, (False, True): DecidedBy.RECONSTRUCTION}
+        assert verdict.decided_by is expected.get(above, DecidedBy.BOTH)

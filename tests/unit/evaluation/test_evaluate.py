@@ -42,13 +42,14 @@ def timeless(detector: Detector) -> Detector:
     """The same model, without a sampling period."""
     window = msgspec.structs.replace(detector.manifest.window, period_s=None)
     manifest = msgspec.structs.replace(detector.manifest, window=window)
-    return Detector(Artefact(detector.artefact.folder, manifest, ""), detector.runtime)
+    return Detector(Artefact(detector.artefact.folder, manifest, ""), detector.runtime, detector.operation)
 
 
 @pytest.fixture
 def bare_detector(tiny_detector: Detector, tmp_path: Path) -> Detector:
     """The model `tiny` without references beside it."""
-    return Detector(Artefact(tmp_path, tiny_detector.manifest, ""), tiny_detector.runtime)
+    artefact = Artefact(tmp_path, tiny_detector.manifest, "")
+    return Detector(artefact, tiny_detector.runtime, tiny_detector.operation)
 
 
 def test_plain_detectors_judge_the_rows_that_the_model_judges(bare_detector, recordings):

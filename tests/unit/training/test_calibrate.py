@@ -1,10 +1,12 @@
 """Probabilities and tables of normal scores, from windows whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from detector.scores import softmax
-from training.probability import faults_temperature, log_odds
+from training.probability import LEAST_PRIOR, Cases, faults_temperature, fit_probabilities, log_odds
 
 
 def windows(intercept: float, slopes: tuple[float, float], count: int = 60_000):
@@ -32,7 +34,7 @@ def test_a_score_that_points_the_wrong_way_is_not_believed():
     assert np.isfinite(intercept)
 
 
-def test_windows_that_a_score_divides_wholly_still_give_finitelog_odds():
+def test_windows_that_a_score_divides_wholly_still_give_finite_log_odds():
     scores = np.stack([np.linspace(-5, 5, 200), np.zeros(200)], axis=1)
     found = log_odds(scores, scores[:, 0] > 0)
     assert np.isfinite(found).all()
@@ -40,7 +42,7 @@ def test_windows_that_a_score_divides_wholly_still_give_finitelog_odds():
 
 
 @pytest.mark.parametrize("kind", [False, True], ids=["no-faults", "faults-alone"])
-def test_windows_of_one_kind_alone_give_finitelog_odds(kind):
+def test_windows_of_one_kind_alone_give_finite_log_odds(kind):
     scores, _ = windows(0.0, (1.0, 1.0), count=500)
     assert np.isfinite(log_odds(scores, np.full(500, kind))).all()
 
@@ -66,6 +68,41 @@ def test_temperature_that_kinds_of_fault_were_drawn_with_is_found_again(temperat
 @pytest.mark.parametrize("shape", [(50, 1), (0, 3)], ids=["one-kind", "no-faults"])
 def test_where_kinds_cannot_be_told_apart_the_temperature_is_one(shape):
     assert faults_temperature(np.zeros(shape), np.zeros(shape[0], np.int64)) == 1.0
+
+
+def cases(intercept: float, *, recorded: bool = True, labelled: int = 1000, faulty: int = 400) -> Cases:
+    """Windows of two classes; of the rows that they were cut from, so many are labelled and faulty."""
+    scores, kinds = windows(intercept, (1.0, 0.5), count=20_000)
+    logits = np.stack([np.zeros(len(scores)), scores[:, 0]], axis=1)
+    return Cases(logits, scores[:, 1], kinds.astype(np.int64), recorded, labelled, faulty)
+
+
+def test_probabilities_assume_the_share_of_faults_among_labelled_rows():
+    whole = cases(0.0)
+    as_drawn = fit_probabilities([replace(whole, faulty=round(1000 * whole.klass.mean()))])
+    rarer = fit_probabilities([replace(whole, faulty=100)])
+    assert as_drawn.prior == pytest.approx(whole.klass.mean(), abs=1e-3)
+    assert rarer.prior == 0.1
+    # Odds fall as the odds of a fault do; what a score says does not change (Bayes' rule).
+    fall = np.log(0.1 / 0.9) - np.log(as_drawn.prior / (1 - as_drawn.prior))
+    assert rarer.intercept - as_drawn.intercept == pytest.approx(fall, abs=0.15)
+    assert rarer.classifier_slope == pytest.approx(as_drawn.classifier_slope, rel=0.1)
+    assert rarer.reconstruction_slope == pytest.approx(as_drawn.reconstruction_slope, rel=0.15)
+
+
+def test_recorded_faults_alone_count_where_there_are_any():
+    recorded, injected = cases(-1.0), cases(2.0, recorded=False, faulty=0)
+    assert fit_probabilities([injected, recorded]) == fit_probabilities([recorded])
+    alone = fit_probabilities([injected])
+    assert alone.faults == "injected"
+    assert alone.prior == pytest.approx(injected.klass.mean())
+
+
+@pytest.mark.parametrize(("faulty", "prior"), [(0, LEAST_PRIOR), (1000, 1 - LEAST_PRIOR)])
+def test_no_share_of_faults_makes_certainties(faulty, prior):
+    found = fit_probabilities([replace(cases(0.0), faulty=faulty)])
+    assert found.prior == pytest.approx(prior)
+    assert np.isfinite([found.intercept, found.classifier_slope, found.reconstruction_slope]).all()
 
 
 def test_a_trained_model_has_a_calibration_that_separates(tiny_detector):

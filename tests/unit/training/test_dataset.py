@@ -77,7 +77,7 @@ def test_no_sampled_window_spans_a_gap_or_mixes_states():
     sampler = WindowSampler([experiment], recipe, 2, np.random.default_rng(0))
     batch = sampler.draw(200)
     rows = {row.tobytes(): number for number, row in enumerate(experiment.standardised)}
-    injected = range(50, 52)
+    injected = range(80, 82)
     for index, (window, klass) in enumerate(zip(batch.standardised, batch.klass, strict=True)):
         if index in injected:
             continue
@@ -95,13 +95,13 @@ def test_a_batch_holds_recorded_injected_and_normal_windows():
     population = survey([item], RECIPE)
     sampler = WindowSampler([prepare(item, population, RECIPE)], RECIPE, 2, np.random.default_rng(0))
     batch = sampler.draw(100)
-    assert (batch.klass == 1).sum() == 25 + 30
+    assert (batch.klass == 1).sum() == 40 + 20
     # Recorded faults are not to be reconstructed: what the machine should have done is not known.
-    assert not batch.wanted[:25].any()
-    injected = slice(25, 55)
+    assert not batch.wanted[:40].any()
+    injected = slice(40, 60)
     changed = np.abs(batch.standardised - batch.target)[injected]
     assert (changed.max(axis=(1, 2)) > 0.5).mean() > 0.7
-    normal = slice(55, 100)
+    normal = slice(60, 100)
     kept = batch.observed[normal]
     assert np.array_equal(np.clip(batch.standardised[normal], -10, 10)[kept], batch.target[normal][kept])
 
@@ -116,3 +116,33 @@ def test_missing_and_padded_readings_are_zero_and_not_observed():
     assert padded.any()
     assert not batch.observed[padded].any()
     assert not batch.wanted[padded].any()
+
+
+def test_without_recorded_faults_half_of_a_batch_is_injected_ones():
+    item = recording("run", 400)
+    population = survey([item], RECIPE)
+    batch = WindowSampler([prepare(item, population, RECIPE)], RECIPE, 2, np.random.default_rng(0)).draw(100)
+    assert (batch.klass == 1).sum() == 50
+    assert batch.wanted[:50].any()
+
+
+def test_a_sensor_that_drifts_on_one_machine_alone_is_judged_by_a_wider_scale_there():
+    recipe = RECIPE.model_copy(update={"baseline": "asset", "baseline_rows": 400})
+    recordings = [recording(f"run-{k}", 600, seed=k) for k in range(5)]
+    warming, steady = recordings[2], recordings[3]
+    warming.values[:400, 1] += np.linspace(0, 4 * SCALE[1], 400)
+    population = survey(recordings, recipe)
+    assert not population.drifting.any()
+    wide, usual = (prepare(item, population, recipe).baseline for item in (warming, steady))
+    assert not wide.left_out.any()
+    assert wide.scale[1] > 1.5 * usual.scale[1]
+    assert wide.scale[0] < 1.5 * usual.scale[0]
+
+
+def test_a_sensor_that_only_climbs_on_one_machine_is_left_out_there_alone():
+    recipe = RECIPE.model_copy(update={"baseline": "asset", "baseline_rows": 400})
+    recordings = [recording(f"run-{k}", 600, seed=k) for k in range(5)]
+    recordings[2].values[:400, 1] += np.linspace(0, 40 * SCALE[1], 400)
+    population = survey(recordings, recipe)
+    missing = [np.isnan(prepare(r, population, recipe).standardised[:, 1]).all() for r in recordings]
+    assert missing == [False, False, True, False, False]

@@ -15,22 +15,62 @@ def names(part):
     return {item.name for item in part}
 
 
-def test_no_recording_is_in_two_parts():
+KINDS = pytest.mark.parametrize("folds", [0, 2, 3], ids=["apart", "two-folds", "three-folds"])
+
+
+def calibrating(parts: Split) -> tuple[tuple, ...]:
+    """What is scored to calibrate: folds of the training part, or recordings kept apart."""
+    return parts.folds or (parts.calibration,)
+
+
+@KINDS
+def test_no_recording_is_in_two_parts(folds):
     recordings = [recording(f"run-{k}", 120, seed=k) for k in range(12)]
-    parts = split(recordings, Recipe())
+    parts = split(recordings, Recipe(calibration_folds=folds))
     assert parts.by == "experiment"
     everything = [*names(parts.train), *names(parts.calibration), *names(parts.test)]
     assert sorted(everything) == sorted(names(recordings))
-    assert all((parts.train, parts.calibration, parts.test))
+    assert all((parts.train, parts.test, *calibrating(parts)))
 
 
-def test_recordings_that_share_rows_stay_together():
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_folds_divide_the_training_recordings_evenly_and_leave_none_apart(folds):
+    recordings = [recording(f"run-{k}", 200, seed=k, fault=(100, 150) if k % 2 else None) for k in range(20)]
+    parts = split(recordings, Recipe(calibration_folds=folds))
+    assert parts.calibration == ()
+    assert sorted(name for fold in parts.folds for name in names(fold)) == sorted(names(parts.train))
+    sizes = [len(fold) for fold in parts.folds]
+    assert len(sizes) == folds
+    assert max(sizes) - min(sizes) <= 1
+    faulty = [sum((item.labels == "anomalous").any() for item in fold) for fold in parts.folds]
+    assert max(faulty) - min(faulty) <= 1
+
+
+def test_with_too_few_recordings_for_folds_some_are_kept_apart():
+    recordings = [recording(f"run-{k}", 200, seed=k) for k in range(4)]
+    parts = split(recordings, Recipe(calibration_folds=2))
+    assert parts.by == "experiment"
+    assert parts.folds == ()
+    assert parts.calibration
+    assert parts.train
+
+
+def test_recordings_cut_by_time_have_no_folds():
+    parts = split([recording("only", 1000)], Recipe(calibration_folds=2))
+    assert parts.by == "time"
+    assert parts.folds == ()
+    assert parts.calibration
+
+
+@KINDS
+def test_recordings_that_share_rows_stay_together(folds):
     recordings = [recording(f"run-{k}", 120, seed=k) for k in range(8)]
     copied = replace(recordings[1], name="copy", values=recordings[1].values.copy())
     copied.values[:60] = recording("x", 60, seed=99).values
     for seed in range(6):
-        parts = split([*recordings, copied], Recipe(seed=seed))
-        together = [{"run-1", "copy"} <= names(part) for part in (parts.train, parts.calibration, parts.test)]
+        parts = split([*recordings, copied], Recipe(seed=seed, calibration_folds=folds))
+        trained = () if parts.folds else (parts.train,)
+        together = [{"run-1", "copy"} <= names(part) for part in (*trained, parts.test, *calibrating(parts))]
         assert sum(together) == 1
 
 
@@ -42,10 +82,11 @@ def test_what_shares_rows_with_the_test_files_is_not_trained_on():
     assert "run-3" not in names(parts.train) | names(parts.calibration)
 
 
-def test_faulty_and_normal_experiments_are_spread_over_all_parts():
+@KINDS
+def test_faulty_and_normal_experiments_are_spread_over_all_parts(folds):
     recordings = [recording(f"run-{k}", 200, seed=k, fault=(100, 150) if k % 2 else None) for k in range(16)]
-    parts = split(recordings, Recipe(seed=3))
-    for part in (parts.train, parts.calibration, parts.test):
+    parts = split(recordings, Recipe(seed=3, calibration_folds=folds))
+    for part in (parts.train, parts.test, *calibrating(parts)):
         faulty = [(item.labels == "anomalous").any() for item in part]
         assert any(faulty)
         assert not all(faulty)
