@@ -36,6 +36,7 @@ check: $(DEV) ## Format, lint, types, import floors
 train-pump-loop: $(DEV) ## Train the embedded model anew from the folder DATA of the SKAB data set
 	@test -d "$(DATA)/valve2" || { echo "error: DATA must name the folder of SKAB (it has valve1, valve2, other)" >&2; exit 2; }
 	$(BIN)/offnormal train $(DATA) --test $(DATA)/valve2 --name pump-loop --models $(MODELS) \
+		--recipe models/pump-loop/recipe.toml \
 		--unit Accelerometer1RMS=g --unit Accelerometer2RMS=g --unit Current=A --unit Pressure=bar \
 		--unit Temperature=°C --unit Thermocouple=°C --unit Voltage=V --unit "Volume Flow RateRMS=l/min" \
 		--description "Water circulation loop with pump, motor and two valves, 1 Hz: Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, doi 10.34740/KAGGLE/DSV/1693952. The four experiments in which the outlet valve was closed (valve2) are kept out to report on." \
