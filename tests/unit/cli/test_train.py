@@ -39,12 +39,18 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "cli.main", "train", *map(str, arguments)]
+def command(*arguments: object, anyway: bool = True) -> list[str]:
+    """anyway: publish the model though plain detectors are as good, as on such plain files they are."""
+    flags = ["--publish-anyway"] if anyway else []
+    return [sys.executable, "-m", "cli.main", "train", *map(str, arguments), *flags]
 
 
-def train(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=200, check=False)
+def train(
+    *arguments: object, anyway: bool = True, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments, anyway=anyway), capture_output=True, text=True, timeout=200, check=False, cwd=cwd
+    )
 
 
 def test_a_folder_of_files_becomes_a_model_that_loads_and_says_what_it_is(exports, recipe, tmp_path):
@@ -79,6 +85,24 @@ def test_the_same_seed_and_files_give_the_same_model(exports, recipe, tmp_path):
         manifest = json.loads((tmp_path / name / "1" / "manifest.json").read_text())
         figures.append((manifest["metrics"], manifest["calibration"], manifest["training_data"]["sha256"]))
     assert figures[0] == figures[1]
+
+
+def test_a_model_that_does_not_beat_plain_detectors_is_published_only_when_told_so(exports, recipe, tmp_path):
+    refused = train(
+        exports, "--name", "x", "--models", "models", "--recipe", recipe, anyway=False, cwd=tmp_path
+    )
+    assert refused.returncode == 1
+    assert "Does not beat" in refused.stderr
+    assert "--publish-anyway" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not any((tmp_path / "models").glob("x/*"))
+    (run,) = (tmp_path / "runs").iterdir()
+
+    told = train("--resume", run, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    folder = tmp_path / "models" / "x" / "1"
+    Detector.load(folder)
+    assert "Published although it does not beat them all" in (folder / "CARD.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ def test_without_any_normal_rows_mean_square_ranks_and_decides_nothing(bare_dete
     assert "pca" not in summaries
     assert summaries["z2"]["auc"] > 0.7
     assert "f1" not in summaries["z2"]
-    undecided = {(match.reference, match.figure) for match in result.contest().matches if match.beats is None}
-    assert undecided == {("z2", "f1")}
+    assert not result.contest().complete
+    assert {match.reference for match in result.contest().matches} == {"always_on", "z2"}
 
 
 def test_references_beside_the_model_are_used_with_their_own_thresholds(bare_detector, recordings):
@@ -108,7 +108,7 @@ def test_references_for_other_sensors_are_refused(bare_detector, recordings):
 def test_verdict_on_the_model_names_each_plain_detector(bare_detector, recordings):
     contest = evaluate(bare_detector, recordings, baseline_rows=100).contest()
     assert [(match.reference, match.figure) for match in contest.matches] == [
-        (name, figure) for name in ("always_on", "pca", "z2") for figure in ("auc", "f1")
+        (name, "auc") for name in ("always_on", "pca", "z2")
     ]
     for match in contest.matches:
         assert match.difference == pytest.approx(match.model - match.other)

@@ -47,19 +47,20 @@ def test_model_beats_all_only_when_it_wins_every_match():
     assert result.beats_all is True
     assert result.lost == ()
     assert result.complete
-    assert [match.difference for match in result.matches][:2] == pytest.approx([0.4, 0.1])
+    assert [match.difference for match in result.matches] == pytest.approx([0.4, 0.05, 0.1])
 
 
 @pytest.mark.parametrize(
-    ("pca", "lost"),
-    [((0.9, 0.7), [("pca", "auc")]), ((0.95, 0.9), [("pca", "auc"), ("pca", "f1")])],
-    ids=["a-tie-is-lost", "lost-in-both"],
+    ("pca", "behind_in"),
+    [((0.9, 0.7), []), ((0.95, 0.9), [("pca", "f1")])],
+    ids=["a-tie-is-lost", "behind-in-f1-too"],
 )
-def test_what_is_lost_is_named(pca, lost):
+def test_what_is_lost_is_named(pca, behind_in):
     given = summaries(model=(0.9, 0.8), pca=pca)
     result = contest(given, [given])
     assert result.beats_all is False
-    assert [(match.reference, match.figure) for match in result.lost] == lost
+    assert [(match.reference, match.figure) for match in result.lost] == [("pca", "auc")]
+    assert [(match.reference, match.figure) for match in result.behind_in] == behind_in
     assert str(result.lost[0]).startswith("Does not beat PCA T²+Q in AUC: 0.900 against ")
 
 
@@ -68,9 +69,16 @@ def test_without_labels_nothing_is_decided():
     assert contest(given, [given]).beats_all is None
 
 
+def test_a_higher_f1_alone_decides_nothing():
+    """At the same budget, the one that breaks its promise finds more."""
+    given = summaries(model=(0.9, 0.8), always_on=(0.5, 0.7), pca=(0.85, 0.95), z2=(0.8, 0.7))
+    result = contest(given, [given])
+    assert result.beats_all is True
+    assert [(match.reference, match.figure) for match in result.behind_in] == [("pca", "f1")]
+
+
 def test_match_that_cannot_be_had_neither_wins_nor_loses():
-    """Mean z² without a threshold has an AUC and no F1."""
-    given = summaries(model=(0.9, 0.8), z2=(0.8, None))
+    given = summaries(model=(0.9, 0.8), pca=(0.8, 0.7), z2=(None, None))
     result = contest(given, [given])
     assert result.beats_all is True
     assert [match.beats for match in result.matches] == [True, None]
