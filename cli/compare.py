@@ -19,7 +19,7 @@ from cli.judging import (
 )
 from cli.model_choice import DEFAULT_MODELS, ModelsOption, model_folder
 from cli.reading import EventsOption, with_read_options
-from cli.recordings import recordings
+from cli.recordings import labelled_recordings
 
 if TYPE_CHECKING:
     from detector import Detector
@@ -65,9 +65,7 @@ def compare(
         # What drawing needs is missed now, not after minutes of judging.
         importlib.import_module("evaluation.compare_report")
     detectors, paths = _split(what, models)
-    files = list(recordings(paths, reading, events))
-    if all(recording.labels is None for recording in files):
-        raise CommandError("no file has labels: name their column with --label-column, or give --events")
+    files = labelled_recordings(paths, reading, events)
     evaluations = {}
     for name, detector in detectors.items():
         with err.status(f"Judging with {name}"):

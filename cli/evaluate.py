@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import err, note, out
-from cli.errors import CommandError
 from cli.figures import detectors_table, files_table, print_contest
 from cli.judging import (
     AlarmAfterOption,
@@ -19,7 +18,7 @@ from cli.judging import (
 )
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
 from cli.reading import EventsOption, with_read_options
-from cli.recordings import recordings
+from cli.recordings import labelled_recordings
 
 if TYPE_CHECKING:
     from detector import Detector
@@ -70,9 +69,7 @@ def evaluate(
         # What drawing needs is missed now, not after minutes of judging.
         importlib.import_module("evaluation.report")
     detector = Detector.load(model_folder(models, model, version))
-    files = list(recordings(paths, reading, events))
-    if all(recording.labels is None for recording in files):
-        raise CommandError("no file has labels: name their column with --label-column, or give --events")
+    files = labelled_recordings(paths, reading, events)
     with err.status("Judging") as status:
         evaluation = run(
             detector,

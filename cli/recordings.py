@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.console import warn
+from cli.errors import CommandError
 
 if TYPE_CHECKING:
     from history.labels import Event
@@ -31,6 +32,16 @@ def recordings(paths: Sequence[Path], reading: "ReadOptions", events: Path | Non
         yield label_by_events(recording, inside)
     if unplaced:
         warn(f"{events}: {len(unplaced)} events lie in none of the files, the first at {unplaced[0].place}")
+
+
+def labelled_recordings(
+    paths: Sequence[Path], reading: "ReadOptions", events: Path | None
+) -> list["Recording"]:
+    """As `recordings`, all in memory. Raises CommandError when none of them has labels."""
+    found = list(recordings(paths, reading, events))
+    if all(recording.labels is None for recording in found):
+        raise CommandError("no file has labels: name their column with --label-column, or give --events")
+    return found
 
 
 def _overlaps(event: "Event", recording: "Recording") -> bool:

@@ -31,6 +31,29 @@ _ARRAYS = (
 )
 
 
+class _Inverses:
+    """The inverses used last, for any thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[bytes, int], make: Callable[[], Floats]) -> Floats:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made
+                self._bytes += made.nbytes
+            while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return made
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """Means and spreads of what windows of normal operation look like, standardised, over all assets.
@@ -52,7 +75,7 @@ class Operation:
     roughness_sd: Floats
     log_error: Floats
     log_error_sd: Floats
-    _inverses: "_Inverses" = field(default_factory=lambda: _Inverses(), init=False, repr=False)  # noqa: PLW0108
+    _inverses: _Inverses = field(default_factory=_Inverses, init=False, repr=False)
 
     def distances(self, level: Floats, lengths: Ints) -> Floats:
         """Squared distance of each window's level from normal operation, per observed sensor, (windows,).
@@ -157,26 +180,3 @@ def log_error(errors: Floats) -> Floats:
 def _squared(values: Floats, mean: Floats, sd: Floats, least: float) -> Floats:
     """Squared deviations of `values` (windows, sensors), cut to `least` and DEVIATION_LIMIT; 0 for NaN."""
     return np.square(np.clip(np.nan_to_num((values - mean) / sd), least, DEVIATION_LIMIT))
-
-
-class _Inverses:
-    """The inverses used last, for any thread."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[bytes, int], make: Callable[[], Floats]) -> Floats:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._bytes += made.nbytes
-            while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return made

@@ -29,7 +29,6 @@ class HeldOut:
     labelled, faulty: rows behind those, all that have a label and those with a fault.
     """
 
-    experiment: Experiment
     windows: list[Floats]
     state: NDArray[np.int64]
     independent: int
@@ -46,8 +45,8 @@ def cut_windows(experiment: Experiment, recipe: Recipe, skip: int) -> HeldOut:
     """Full windows after the first `skip` normal rows, either wholly normal or ending in a fault."""
     steps = recipe.window_steps
     ends = window_ends(experiment.runs, steps)
+    normal_rows = np.cumsum(experiment.state == NORMAL)
     if skip:
-        normal_rows = np.cumsum(experiment.state == NORMAL)
         ends = ends[normal_rows[ends] >= skip + steps]
     clean = wholly_normal(experiment.state, ends, steps)
     kept = clean | (experiment.state[ends] > NORMAL)
@@ -55,11 +54,10 @@ def cut_windows(experiment: Experiment, recipe: Recipe, skip: int) -> HeldOut:
     stride = max(1, -(-len(ends) // MOST_WINDOWS))
     windows = windows_ending_at(experiment.recording.values, experiment.runs, ends[::stride], steps)
     state = np.where(clean, NORMAL, experiment.state[ends])[::stride]
-    behind = np.cumsum(experiment.state == NORMAL) > skip
+    behind = normal_rows > skip
     labels = experiment.recording.labels
     labelled = behind & (labels != UNLABELLED) if labels is not None else np.zeros_like(behind)
     return HeldOut(
-        experiment,
         windows,
         state,
         int(clean.sum()) // steps,
