@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from detector import Detector, ModelStore, Window
 from detector.verdict import Ruling
-from service.ledger import Ledger
-from service.metrics import Metrics
-from service.model_metrics import ModelMetrics
+from service.measuring.ledger import Ledger
+from service.measuring.metrics import Metrics
+from service.measuring.model_metrics import ModelMetrics
 
 ROUNDS = 30
 

@@ -263,7 +263,7 @@ async def curl(resources: "Resources", url: str) -> str:
     """A command that posts the shortest window the default model judges."""
     import time
 
-    from service.examples import make_examples
+    from service.http.examples import make_examples
 
     examples = await make_examples(resources.models.find(), time.monotonic() + _EXAMPLE_TIMEOUT_S)
     key = "" if not resources.keyring.enabled else " -H 'X-API-Key: YOUR KEY'"
@@ -283,7 +283,7 @@ def log_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "service.request_log.JsonLines"}},
+        "formatters": {"json": {"()": "service.http.request_log.JsonLines"}},
         "handlers": {
             "out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
         },

@@ -15,7 +15,7 @@ from cli.errors import message_of
 from cli.serve import banner, runtime_of, server_config
 from cli.worker_channel import ALL_READY, CONNECTION, UNREADY, Word, assigned, say
 from service.app import create_app
-from service.ledger import Ledger
+from service.measuring.ledger import Ledger
 from service.settings import Settings
 
 if TYPE_CHECKING:

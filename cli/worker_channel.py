@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from service.ledger import LedgerFiles
+from service.measuring.ledger import LedgerFiles
 
 CONNECTION, UNREADY, ALL_READY = b"c", b"u", b"r"
 _LENGTH = struct.Struct("!I")

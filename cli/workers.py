@@ -13,8 +13,8 @@ from typing import Any
 from cli.connections import Connections, Worker
 from cli.console import err, fail, note, warn
 from cli.worker_channel import ALL_READY, UNREADY, Assignment, Word, assign
-from service.keys import Keyring
-from service.ledger import LedgerFiles
+from service.http.keys import Keyring
+from service.measuring.ledger import LedgerFiles
 from service.settings import Settings
 
 _FIRST_RESTART_S, _LONGEST_RESTART_S = 0.1, 30.0

@@ -17,16 +17,16 @@ from starlette.middleware import Middleware
 from detector.errors import DetectorError
 from detector.onnx_runtime import OnnxRuntime
 from detector.runtime import OpenRuntime
-from service import asset_routes, classify, docs_page, model_routes, openapi, probes
 from service.assets import Assets
-from service.body import BodyBudget
 from service.errors import ServiceError, WrongContent
-from service.keys import Keyring
-from service.ledger import Ledger
-from service.metrics import Metrics
+from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
+from service.http.body import BodyBudget
+from service.http.keys import Keyring
+from service.http.problems import from_http, kind_of, response_to
+from service.http.request_log import RequestLog, facts_of
+from service.measuring.ledger import Ledger
+from service.measuring.metrics import Metrics
 from service.models import Models
-from service.problems import from_http, kind_of, response_to
-from service.request_log import RequestLog, facts_of
 from service.resources import LifespanState, Resources
 from service.settings import MEGABYTE, Settings
 from service.state import SqliteState

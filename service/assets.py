@@ -13,7 +13,7 @@ from detector.errors import BaselineRefused
 from detector.runtime import OpenRuntime
 from detector.windows import Floats
 from service.errors import BaselineNotFound, DeadlinePassed, QueueFull, StateUnavailable
-from service.metrics import Metrics
+from service.measuring.metrics import Metrics
 from service.models import LoadedModel, Models, second_detector
 from service.state import Commissioned, Commissioning, SqliteState, StoredBaseline
 

@@ -12,11 +12,11 @@ from detector.errors import ArtefactRefused, DetectorError, ModelNotFound
 from detector.runtime import OpenRuntime
 from service.batching import Batcher
 from service.errors import NotReady
-from service.metrics import Metrics
-from service.model_metrics import ModelMetrics
+from service.http.window_reader import WindowReader
+from service.http.wire import ModelRef
+from service.measuring.metrics import Metrics
+from service.measuring.model_metrics import ModelMetrics
 from service.settings import Settings
-from service.window_reader import WindowReader
-from service.wire import ModelRef
 
 _log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "refused"]

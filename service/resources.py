@@ -11,11 +11,11 @@ from typing import Annotated, TypedDict, TypeVar
 from fastapi import Depends, Request
 
 from service.assets import Assets
-from service.body import BodyBudget, timeout_s
-from service.keys import Keyring, Role
-from service.metrics import Metrics
+from service.http.body import BodyBudget, timeout_s
+from service.http.keys import Keyring, Role
+from service.http.request_log import facts_of
+from service.measuring.metrics import Metrics
 from service.models import Models
-from service.request_log import facts_of
 from service.settings import Settings
 
 T = TypeVar("T")

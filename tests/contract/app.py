@@ -16,7 +16,7 @@ from detector.onnx_runtime import OnnxRuntime
 from detector.runtime import Outputs
 from detector.windows import Batch
 from service.app import create_app
-from service.openapi import describe
+from service.http.openapi import describe
 from service.settings import Settings
 from tests.plant import SCALE, SENSORS, normal_operation
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.metrics import Metrics
-from service.problems import BY_CODE
+from service.http.problems import BY_CODE
+from service.measuring.metrics import Metrics
 from service.settings import ENV_PREFIX, Settings
 from tests.contract.app import CheckedClient
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import KeysUnreadable
-from service.keys import Keyring
+from service.http.keys import Keyring
 from tests.contract.app import CheckedClient, rows, running, settings_for
 
 ROLES = ("classify", "read", "admin")

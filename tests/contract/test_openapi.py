@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.problems import BY_CODE
+from service.http.problems import BY_CODE
 from tests.contract.app import CheckedClient, gated, running, settings_for
 
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from detector.windows import Batch
-from service.request_log import JsonLines
+from service.http.request_log import JsonLines
 from tests.contract.app import CheckedClient, classify, faulty, gated, rows, running, settings_for, until
 
 

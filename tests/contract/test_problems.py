@@ -16,7 +16,7 @@ import pytest
 
 from detector.windows import Batch
 from service.app import create_app
-from service.problems import BY_CODE, KINDS
+from service.http.problems import BY_CODE, KINDS
 from tests.contract.app import CheckedClient, faulty, gated, rows, running, settings_for, until
 from tests.contract.test_operations import value
 

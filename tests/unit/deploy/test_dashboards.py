@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.metrics import Metrics
+from service.measuring.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "grafana"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.exposition import Family, HistogramFamily, numbers
+from service.measuring.exposition import Family, HistogramFamily, numbers
 
 
 def written(value: float, decimals: int) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import cells
-from service.exposition import Family, HistogramFamily
-from service.ledger import Ledger, LedgerFiles
+from service.measuring import cells
+from service.measuring.exposition import Family, HistogramFamily
+from service.measuring.ledger import Ledger, LedgerFiles
 
 ROOT = Path(__file__).parents[3]
 
@@ -103,7 +103,8 @@ def test_worker_that_takes_a_place_counts_on_and_has_nothing_under_way(files: Le
 def in_another_process(files: LedgerFiles, worker: int, program: str) -> None:
     """Run a program with `mine`, the metrics of a worker, and let it end as it will."""
     given = (
-        "from service.ledger import *\nfrom tests.unit.service.test_ledger import Counting\nimport os\n"
+        "from service.measuring.ledger import *\nimport os\n"
+        "from tests.unit.service.test_ledger import Counting\n"
         f"mine = Counting({files!r}, {worker})\n"
     )
     subprocess.run(
@@ -143,7 +144,8 @@ for _ in range(20000):
             [
                 sys.executable,
                 "-c",
-                "from tests.unit.service.test_ledger import Counting\nfrom service.ledger import *\n"
+                "from tests.unit.service.test_ledger import Counting\n"
+                "from service.measuring.ledger import *\n"
                 f"mine = Counting({files!r}, {worker})\n{program}",
             ],
             cwd=ROOT,

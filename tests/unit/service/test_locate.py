@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import locate
 from service.errors import WrongContent
+from service.http import locate
 
 JSON_VALUES = st.recursive(
     st.none()

@@ -9,16 +9,16 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from detector.windows import Floats
-from service import answers, locate, wire
-from service.body import CSV, JSON, media_type, read_body
 from service.errors import UnreadableFile
+from service.http import answers, locate, wire
+from service.http.body import CSV, JSON, media_type, read_body
+from service.http.readings import check_steps, read_readings
+from service.http.request_log import facts_of
+from service.http.timestamps import check_period, read_timestamps
+from service.http.window_reader import check_asset
 from service.models import LoadedModel
-from service.readings import check_steps, read_readings
-from service.request_log import facts_of
 from service.resources import ForAdmins, ForReading, deadline_of
 from service.state import StoredBaseline
-from service.timestamps import check_period, read_timestamps
-from service.window_reader import check_asset
 
 router = APIRouter(prefix="/assets")
 _decoder = msgspec.json.Decoder(wire.CommissionRequest)

@@ -2,23 +2,23 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from detector import Options, Window
+from detector import Options
 from detector.errors import DetectorError
-from service import answers, locate, wire
-from service.body import JSON, NPY, media_type, read_body
 from service.errors import ServiceError, TooManyWindows, WrongContent
-from service.models import LoadedModel, Models
-from service.npy import read_windows
-from service.problems import problem_of
-from service.request_log import facts_of
-from service.resources import ForClassifying, Resources, deadline_of
-from service.window_reader import ReadWindow, check_asset
+from service.http import answers, locate, wire
+from service.http.body import JSON, NPY, media_type, read_body
+from service.http.npy import read_windows
+from service.http.problems import problem_of
+from service.http.request_log import facts_of
+from service.http.window_reader import ReadWindow, check_asset
+from service.judging import Task, judge
+from service.models import Models
+from service.resources import ForClassifying, deadline_of
 
 router = APIRouter()
 _decoder = msgspec.json.Decoder(wire.ClassifyRequest)
@@ -30,19 +30,6 @@ class _Identity(msgspec.Struct):
 
 
 _identity = msgspec.json.Decoder(_Identity)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A request that was understood. entries: in its order, a window or what is wrong with it."""
-
-    model: LoadedModel
-    options: Options
-    entries: list[ReadWindow | wire.FailedResult]
-
-    @property
-    def windows(self) -> list[ReadWindow]:
-        return [entry for entry in self.entries if isinstance(entry, ReadWindow)]
 
 
 @router.post("/classify", summary="Judge windows of readings")
@@ -60,27 +47,8 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
         task = await resources.work(
             len(body), partial(read, resources.models, resources.settings.max_windows)
         )
-        facts.fields |= {
-            "model": task.model.ref.name,
-            "version": task.model.ref.version,
-            "windows": len(task.entries),
-        }
-        windows = await _with_baselines(task, resources)
         stage_seconds("parse").observe(time.perf_counter() - started)
-        if windows:
-            judged = await task.model.batcher.judge(windows, task.options, deadline)
-            stage_seconds("queue").observe(judged.queue_s)
-            stage_seconds("infer").observe(judged.infer_s)
-            stage_seconds("verdict").observe(judged.verdict_s)
-            verdicts = judged.verdicts
-            assets = [window.asset for window in task.windows]
-            facts.fields["verdicts"] = task.model.metrics.judged(windows, assets, verdicts, judged.evidence)
-        else:
-            verdicts = []
-            facts.fields["verdicts"] = {}
-        for entry in task.entries:
-            if isinstance(entry, wire.FailedResult):
-                resources.metrics.rejected_windows(entry.error.code)[0] += 1
+        verdicts = await judge(task, resources, deadline, facts)
 
         def encode() -> bytes:
             given = iter(verdicts)
@@ -192,21 +160,3 @@ def _id_of(raw: msgspec.Raw) -> str | int | None:
         return _identity.decode(raw).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-
-
-async def _with_baselines(task: Task, resources: Resources) -> list[Window]:
-    """The windows as the detector takes them, each with its asset's baseline if there is one.
-
-    Raises UnsupportedBudget, StateUnavailable.
-    """
-    windows = [Window(window.values, notes=window.notes) for window in task.windows]
-    if any(window.asset for window in task.windows):
-        known = await resources.assets.baselines(task.model)
-        windows = [
-            replace(window, baseline=stored.baseline) if (stored := known.get(read.asset or "")) else window
-            for window, read in zip(windows, task.windows, strict=True)
-        ]
-    # An alarm budget may be within what one calibration promises and beyond what the other does.
-    for by_asset in {window.baseline is not None for window in windows}:
-        task.model.detector.score_limit(task.options.false_alarm_rate, by_asset=by_asset)
-    return windows

@@ -6,9 +6,9 @@ from msgspec import Raw
 
 from detector.errors import UnknownSensor
 from detector.windows import Floats
-from service import locate
 from service.errors import RaggedWindow, TooManySteps, WrongContent
-from service.wire import Readings, Rows
+from service.http import locate
+from service.http.wire import Readings, Rows
 
 _by_sensor = msgspec.json.Decoder(Readings)
 _rows = msgspec.json.Decoder(Rows)

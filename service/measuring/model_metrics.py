@@ -15,8 +15,8 @@ from detector.quality import allowed_range
 from detector.runtime import Outputs
 from detector.verdict import Ruling
 from detector.windows import Batch, Floats
-from service.asset_metrics import AssetMetrics, NewestWindow, each
-from service.metrics import Metrics
+from service.measuring.asset_metrics import AssetMetrics, NewestWindow, each
+from service.measuring.metrics import Metrics
 
 # Weight of one window in the moving average of an input's drift: half of it is gone after 693 windows.
 DRIFT_WEIGHT = 0.001

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.windows import Floats
-from service.ledger import Block, Labels, Ledger, Page
+from service.measuring.ledger import Block, Labels, Ledger, Page
 
 Kind = Literal["counter", "gauge"]
 Places = NDArray[np.intp]

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from detector import errors as detector_errors
 from service import errors
-from service.wire import Problem
+from service.http.wire import Problem
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -8,8 +8,8 @@ import numpy as np
 from detector import Baseline, Verdict
 from detector.verdict import Ruling
 from detector.windows import Floats
-from service.ledger import Labels
-from service.metrics import Metrics
+from service.measuring.ledger import Labels
+from service.measuring.metrics import Metrics
 
 RULINGS = tuple(Ruling)
 _NUMBER = {ruling: number for number, ruling in enumerate(RULINGS)}

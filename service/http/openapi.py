@@ -9,12 +9,12 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from service import examples, wire
-from service.body import NPY
 from service.errors import ServiceError
-from service.problems import BY_CODE, MEDIA_TYPE
+from service.http import examples, wire
+from service.http.body import NPY
+from service.http.problems import BY_CODE, MEDIA_TYPE
+from service.http.wire import SCHEMA_REF
 from service.resources import ForCallers, Resources
-from service.wire import SCHEMA_REF
 
 router = APIRouter()
 _KEY = ("key_required", "key_unknown", "key_not_allowed")

@@ -9,12 +9,12 @@ from detector.errors import WindowTooShort
 from detector.manifest import Manifest
 from detector.quality import Issue
 from detector.windows import Floats, segments
-from service import locate
 from service.errors import InvalidAsset
-from service.npy import check_finite
-from service.readings import check_steps, from_rows, read_readings
-from service.timestamps import check_period, read_timestamps
-from service.wire import Window as WireWindow
+from service.http import locate
+from service.http.npy import check_finite
+from service.http.readings import check_steps, from_rows, read_readings
+from service.http.timestamps import check_period, read_timestamps
+from service.http.wire import Window as WireWindow
 
 MAX_ASSET_CHARACTERS = 128
 _decoder = msgspec.json.Decoder(WireWindow)

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
-from service import answers, wire
+from service.http import answers, wire
 from service.models import LoadedModel, Models
 from service.resources import ForCallers
 

@@ -3,8 +3,8 @@
 from prometheus_client import ProcessCollector
 
 from detector.windows import Floats
-from service.exposition import Family, Kind
-from service.ledger import Ledger
+from service.measuring.exposition import Family, Kind
+from service.measuring.ledger import Ledger
 
 _CPU, _START = "process_cpu_seconds", "process_start_time_seconds"
 _DECIMALS = {_CPU: 2, _START: 2}

@@ -1,7 +1,7 @@
 """What the service tells Prometheus: all metrics of one app, over all of its workers.
 
-What one model counts is in service/model_metrics.py, how it is added up and written in service/exposition.py,
-and where the numbers are kept in service/ledger.py.
+What one model counts is in model_metrics.py, how it is added up and written in exposition.py, and where the
+numbers are kept in ledger.py.
 """
 
 import threading
@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from detector.windows import Floats
-from service.exposition import Buckets, Family, HistogramFamily, Kind
-from service.ledger import Labels, Ledger
-from service.process_metrics import ProcessMetrics
+from service.measuring.exposition import Buckets, Family, HistogramFamily, Kind
+from service.measuring.ledger import Labels, Ledger
+from service.measuring.process_metrics import ProcessMetrics
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STAGE_SECONDS = (0.0001, 0.00025, *_SECONDS)

@@ -7,8 +7,8 @@ import numpy as np
 
 from detector.errors import BadTimestamps, WrongSamplingPeriod
 from detector.windows import Floats, same_period
-from service import locate
-from service.wire import Timestamps
+from service.http import locate
+from service.http.wire import Timestamps
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPECTED = "ISO 8601 text, or seconds since 1970"

@@ -9,9 +9,9 @@ from fastapi import Response
 
 from detector import Options, Verdict
 from detector.windows import Floats
-from service import wire
+from service.http import wire
+from service.http.window_reader import ReadWindow
 from service.models import LoadedModel, Version
-from service.window_reader import ReadWindow
 
 
 def json_response(answer: msgspec.Struct, status: int = 200) -> Response:

@@ -5,8 +5,8 @@ import asyncio
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service import answers, wire
-from service.model_routes import summaries
+from service.http import answers, wire
+from service.http.model_routes import summaries
 from service.resources import ForReading, OpenResources, Resources
 
 router = APIRouter()

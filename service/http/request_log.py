@@ -14,8 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metrics import Metrics
-from service.problems import kind_of, response_to
+from service.http.problems import kind_of, response_to
+from service.measuring.metrics import Metrics
 
 REQUEST_ID_HEADER = "X-Request-Id"
 # What may stand in a log and a header as it came; anything else gets an id of our own.

@@ -2,9 +2,9 @@
 
 Each worker has a page of its own, which it alone writes to: counters, histograms, and what is under way. One
 more page is common to all, for gauges that tell of the newest; whoever writes to it holds the lock. A page is
-cells (service/cells.py) and a journal, one line for each block of cells, that says what they count. Both are
-files in memory that the service's first process keeps open: what a killed worker had counted stays, and the
-worker that takes its place counts on in the same cells.
+cells (cells.py) and a journal, one line for each block of cells, that says what they count. Both are files in
+memory that the service's first process keeps open: what a killed worker had counted stays, and the worker
+that takes its place counts on in the same cells.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Self
 import msgspec
 
 from detector.windows import Floats
-from service.cells import Cells, memory_file, place
+from service.measuring.cells import Cells, memory_file, place
 
 Labels = Mapping[str, str]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from detector.windows import Floats
-from service import locate
 from service.errors import NotNpy, WrongContent
+from service.http import locate
 
 # NumPy's own headers are 128 bytes; this leaves room, and bounds the work of reading one.
 _MOST_HEADER_BYTES = 1024

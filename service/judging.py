@@ -1,0 +1,69 @@
+"""From windows that were understood to their verdicts: what every way into the service shares."""
+
+from dataclasses import dataclass, replace
+
+from detector import Options, Verdict, Window
+from service.http import wire
+from service.http.request_log import Facts
+from service.http.window_reader import ReadWindow
+from service.models import LoadedModel
+from service.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request that was understood. entries: in its order, a window or what is wrong with it."""
+
+    model: LoadedModel
+    options: Options
+    entries: list[ReadWindow | wire.FailedResult]
+
+    @property
+    def windows(self) -> list[ReadWindow]:
+        return [entry for entry in self.entries if isinstance(entry, ReadWindow)]
+
+
+async def judge(task: Task, resources: Resources, deadline: float, facts: Facts) -> list[Verdict]:
+    """Verdicts of the windows that could be read, in their order; counted and noted for the log.
+
+    deadline: time.monotonic seconds.
+    Raises UnsupportedBudget, StateUnavailable, QueueFull, DeadlinePassed, or what the model raises.
+    """
+    facts.fields |= {
+        "model": task.model.ref.name,
+        "version": task.model.ref.version,
+        "windows": len(task.entries),
+        "verdicts": {},
+    }
+    for entry in task.entries:
+        if isinstance(entry, wire.FailedResult):
+            resources.metrics.rejected_windows(entry.error.code)[0] += 1
+    windows = await _with_baselines(task, resources)
+    if not windows:
+        return []
+    judged = await task.model.batcher.judge(windows, task.options, deadline)
+    stage_seconds = resources.metrics.stage_seconds
+    stage_seconds("queue").observe(judged.queue_s)
+    stage_seconds("infer").observe(judged.infer_s)
+    stage_seconds("verdict").observe(judged.verdict_s)
+    assets = [window.asset for window in task.windows]
+    facts.fields["verdicts"] = task.model.metrics.judged(windows, assets, judged.verdicts, judged.evidence)
+    return judged.verdicts
+
+
+async def _with_baselines(task: Task, resources: Resources) -> list[Window]:
+    """The windows as the detector takes them, each with its asset's baseline if there is one.
+
+    Raises UnsupportedBudget, StateUnavailable.
+    """
+    windows = [Window(window.values, notes=window.notes) for window in task.windows]
+    if any(window.asset for window in task.windows):
+        known = await resources.assets.baselines(task.model)
+        windows = [
+            replace(window, baseline=stored.baseline) if (stored := known.get(read.asset or "")) else window
+            for window, read in zip(windows, task.windows, strict=True)
+        ]
+    # An alarm budget may be within what one calibration promises and beyond what the other does.
+    for by_asset in {window.baseline is not None for window in windows}:
+        task.model.detector.score_limit(task.options.false_alarm_rate, by_asset=by_asset)
+    return windows
