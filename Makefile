@@ -50,7 +50,7 @@ lock: ## Resolve the locked requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
 		pyproject.toml -o requirements/serve.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
-		--group dev --extra train --extra parquet pyproject.toml -o requirements/dev.lock
+		--group dev --all-extras pyproject.toml -o requirements/dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
 		--extra train --extra parquet pyproject.toml -o requirements/train.lock
 

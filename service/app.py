@@ -21,6 +21,7 @@ from service.assets import Assets
 from service.errors import ServiceError, WrongContent
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
 from service.http.body import BodyBudget
+from service.http.doors import DOORS, door_to
 from service.http.keys import Keyring
 from service.http.problems import from_http, kind_of, response_to
 from service.http.request_log import RequestLog, facts_of
@@ -97,6 +98,8 @@ def create_app(
     app.state.draining = threading.Event()
     for part in (classify, asset_routes, model_routes, probes, openapi, docs_page):
         app.include_router(part.router)
+    for door in DOORS:
+        app.include_router(door.router)
     return app
 
 
@@ -120,7 +123,8 @@ async def _load(resources: Resources, on_loaded: Loaded | None) -> None:
 async def _refuse(request: Request, error: Exception) -> Response:
     facts = facts_of(request)
     facts.error_code = kind_of(error).code
-    return response_to(error, facts.request_id)
+    door = door_to(request.url.path)
+    return (door.refuse if door else response_to)(error, facts.request_id)
 
 
 async def _refuse_http(request: Request, error: HTTPException) -> Response:

@@ -1,0 +1,27 @@
+"""Protocols of other systems that the service speaks too, each below a path of its own.
+
+A door translates: what comes in becomes a `Task`, `service.judging` answers it as it answers every other, and
+the verdicts go out in the protocol's own form.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One protocol. prefix: how its paths begin; refuse: writes an error, with the request's id, in its form."""
+
+    prefix: str
+    router: APIRouter
+    refuse: Callable[[Exception, str], Response]
+
+
+DOORS: tuple[Door, ...] = ()
+
+
+def door_to(path: str) -> Door | None:
+    """The door that a path belongs to, if it is not the service's own."""
+    return next((door for door in DOORS if path == door.prefix or path.startswith(f"{door.prefix}/")), None)
