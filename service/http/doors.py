@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One protocol. prefix: how its paths begin; refuse: writes an error, with the request's id, in its form."""
+    """One protocol. prefix: how its paths begin; refuse: writes an error in its form, given its id."""
 
     prefix: str
     router: APIRouter
