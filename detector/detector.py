@@ -167,7 +167,11 @@ class Detector:
         shift = None if baseline is None else baseline.center - self._center
         quality = self._rules.inspect(window.values, left_out, shift, window.notes)
         combined = float(scores.combined[index])
-        if not quality.judgeable or not np.isfinite(combined):
+        # A plant that shut down freezes most of its sensors, far from where they were. The head would take a
+        # dead data link for the same: it sees that they do not move, the reconstruction only where they are.
+        far = float(scores.reconstruction[index]) >= limit
+        judgeable = quality.judgeable or (quality.mostly_stuck and far and combined >= limit)
+        if not judgeable or not np.isfinite(combined):
             return Verdict(
                 Ruling.CANNOT_JUDGE, None, None, None, None, None, None, None, quality, baseline is not None
             )

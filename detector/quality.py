@@ -36,6 +36,8 @@ class Quality:
 
     steps: how many steps were judged. judgeable: False when too little is alive for a verdict.
     stuck: whether a sensor that is judged repeats itself for longer than normal operation ever showed.
+    mostly_stuck: not judgeable for that reason alone, while some sensor is alive: enough for an alarm, too
+        little for `normal`.
     """
 
     observed: float
@@ -43,6 +45,7 @@ class Quality:
     issues: tuple[Issue, ...]
     judgeable: bool
     stuck: bool = False
+    mostly_stuck: bool = False
 
 
 def flat_tail(values: Floats) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
@@ -115,7 +118,15 @@ class QualityRules:
         judged = ~left_out
         observed_share = float(share[judged].mean()) if judged.any() else 0.0
         alive = (share > 0) & ~flat & judged
-        judgeable = len(values) >= self._minimum_steps and bool(
-            observed_share >= LEAST_OBSERVED and alive.sum() >= LEAST_OBSERVED * judged.sum() and judged.any()
+        seen = (share > 0) & judged
+        least = LEAST_OBSERVED * judged.sum()
+        enough = len(values) >= self._minimum_steps and observed_share >= LEAST_OBSERVED and judged.any()
+        judgeable = bool(enough and alive.sum() >= least)
+        return Quality(
+            observed_share,
+            len(values),
+            tuple(issues),
+            judgeable,
+            stuck=bool((flat & judged).any()),
+            mostly_stuck=bool(enough and not judgeable and seen.sum() >= least and alive.any()),
         )
-        return Quality(observed_share, len(values), tuple(issues), judgeable, bool((flat & judged).any()))

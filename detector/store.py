@@ -1,5 +1,6 @@
 """The model store: `<root>/<name>/<version>/`, versions being increasing integers."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +9,24 @@ from pathlib import Path
 from detector.errors import ModelNotFound
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def is_model_name(name: str) -> bool:
     """Whether `name` can name a model; nothing else ever becomes part of a path."""
     return _NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """How the files of a version look from outside: another value once one of them has changed.
+
+    files: of each its path, inode, size, and times of change in nanoseconds, as the file system tells them.
+    newest: the latest of those times that no tool can set back, nanoseconds since the epoch.
+    """
+
+    files: tuple[tuple[str, int, int, int, int], ...]
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +49,18 @@ class ModelStore:
     def _versions(self, name: str) -> Iterator[int]:
         if is_model_name(name) and (self.root / name).is_dir():
             for entry in (self.root / name).iterdir():
-                if re.fullmatch(r"[1-9][0-9]{0,8}", entry.name) and entry.is_dir():
+                if _VERSION.fullmatch(entry.name) and entry.is_dir():
                     yield int(entry.name)
+
+    def stamp(self, name: str, version: int) -> Stamp:
+        """Without reading any file. Raises OSError when the folder cannot be looked into, or is gone."""
+        folder = self.root / name / str(version)
+        files = []
+        for parent, _, names in os.walk(folder, onerror=_raise):
+            for path in (os.path.join(parent, name) for name in names):
+                found = os.stat(path)
+                files.append((path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        return Stamp(tuple(sorted(files)), max((file[-1] for file in files), default=0))
 
     def folder(self, name: str, version: int | None = None) -> Path:
         """Folder of a version, the newest unless given. Raises ModelNotFound, naming what there is."""
@@ -52,3 +76,7 @@ class ModelStore:
                 f"model {name!r} has no version {version}; it has: {', '.join(map(str, versions))}"
             )
         return self.root / name / str(version)
+
+
+def _raise(error: OSError) -> None:
+    raise error

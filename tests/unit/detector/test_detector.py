@@ -101,6 +101,23 @@ def test_dead_inputs_are_never_called_normal(tiny_detector, window):
     assert not verdict.quality.judgeable
 
 
+@pytest.mark.parametrize(
+    ("deviations", "ruling"),
+    [(0.0, Ruling.CANNOT_JUDGE), (15.0, Ruling.ANOMALOUS)],
+    ids=["calm", "far-off"],
+)
+def test_with_most_sensors_frozen_only_an_alarm_is_a_verdict(tiny_detector, deviations, ruling):
+    window = normal_operation(12, 5)
+    window[:, :2] = CENTER[:2]
+    window[:, 2] += deviations * SCALE[2]
+    verdict = tiny_detector.judge([Window(window)])[0]
+    assert verdict.ruling is ruling
+    assert {issue.sensor for issue in verdict.quality.issues if issue.issue == "flatline"} == {
+        "Pressure",
+        "Flow",
+    }
+
+
 def test_normal_operation_is_mostly_called_normal(tiny_detector):
     series = normal_operation(600, 1234)
     windows = [Window(series[end - 12 : end]) for end in range(12, 600)]
