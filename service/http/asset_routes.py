@@ -9,10 +9,10 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from detector.windows import Floats
-from service.errors import UnreadableFile
 from service.http import answers, locate, wire
 from service.http.body import CSV, JSON, media_type, read_body
-from service.http.readings import check_steps, read_readings
+from service.http.csv_body import read_recording
+from service.http.readings import read_readings
 from service.http.request_log import facts_of
 from service.http.timestamps import check_period, read_timestamps
 from service.http.window_reader import check_asset
@@ -107,21 +107,7 @@ def read_csv(body: bytes, model: LoadedModel, max_rows: int) -> NormalOperation:
 
     Raises UnreadableFile, WrongSamplingPeriod, TooManySteps.
     """
-    from history.errors import HistoryError
-    from history.options import ReadOptions
-    from history.read import read_bytes
-
-    try:
-        recording = read_bytes(body, ReadOptions(), "body").select(model.detector.sensors)
-    except HistoryError as error:
-        raise UnreadableFile(
-            str(error),
-            place=getattr(error, "place", None),
-            expected=f"CSV whose header names sensors of the model: {', '.join(model.detector.sensors)}",
-        ) from None
-    check_steps(len(recording.values), max_rows, "body")
-    if recording.timestamps is not None:
-        check_period(recording.timestamps, model.detector.manifest.window.period_s, "body")
+    recording = read_recording(body, model.detector.manifest, max_rows)
     return NormalOperation(recording.values, recording.timestamps)
 
 

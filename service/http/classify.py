@@ -1,17 +1,20 @@
 """`POST /classify`: windows in, verdicts out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from detector import Options
+from detector import Options, Verdict
 from detector.errors import DetectorError
 from service.errors import ServiceError, TooManyWindows, WrongContent
 from service.http import answers, locate, wire
-from service.http.body import JSON, NPY, media_type, read_body
+from service.http.body import CSV, JSON, NPY, media_type, read_body
+from service.http.csv_answer import check_reconstruct, wants_csv
+from service.http.csv_answer import encode as encode_csv
+from service.http.csv_rows import TableTask, read_table_task
 from service.http.npy import read_windows
 from service.http.problems import problem_of
 from service.http.request_log import facts_of
@@ -19,10 +22,16 @@ from service.http.window_reader import ReadWindow, check_asset
 from service.judging import Task, judge
 from service.models import Models
 from service.resources import ForClassifying, deadline_of
+from service.settings import Settings
 
 router = APIRouter()
 _decoder = msgspec.json.Decoder(wire.ClassifyRequest)
-_ARRAY_QUERY = frozenset(wire.ArrayQuery.__struct_fields__)
+# The choices that go with a body that is not JSON, by its type.
+QUERIES: Mapping[str, type[wire.ArrayQuery] | type[wire.TableQuery]] = {
+    NPY: wire.ArrayQuery,
+    CSV: wire.TableQuery,
+}
+_CHOICES = frozenset(name for query in QUERIES.values() for name in query.__struct_fields__)
 
 
 class _Identity(msgspec.Struct):
@@ -38,32 +47,56 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
     facts = facts_of(request)
     deadline = deadline_of(request, resources.settings.request_timeout_s)
     stage_seconds = resources.metrics.stage_seconds
-    kind = media_type(request, (JSON, NPY))
+    kind = media_type(request, (JSON, NPY, CSV))
+    as_csv = wants_csv(request)
     query = check_query(request, kind)
     with resources.bodies.hold() as hold:
         body = await read_body(request, resources.settings.max_body_bytes, deadline, hold)
         started = time.perf_counter()
-        read = partial(read_task, body) if query is None else partial(read_array_task, body, query)
-        task = await resources.work(
-            len(body), partial(read, resources.models, resources.settings.max_windows)
-        )
+        read = partial(_read, body, query, resources.models, resources.settings)
+        understood = await resources.work(len(body), read)
+        task = understood.task if isinstance(understood, TableTask) else understood
+        if as_csv:
+            check_reconstruct(
+                task.options.reconstruct, "reconstruct" if query is None else "query.reconstruct"
+            )
         stage_seconds("parse").observe(time.perf_counter() - started)
         verdicts = await judge(task, resources, deadline, facts)
 
         def encode() -> bytes:
-            given = iter(verdicts)
-            results = [
-                entry
-                if isinstance(entry, wire.FailedResult)
-                else answers.result(task.model, entry, next(given), task.options)
-                for entry in task.entries
-            ]
+            results = (
+                understood.results(verdicts)
+                if isinstance(understood, TableTask)
+                else _results(understood, verdicts)
+            )
+            if as_csv:
+                return encode_csv(task.model, results)
             return msgspec.json.encode(wire.ClassifyResponse(task.model.ref, results))
 
         started = time.perf_counter()
         content = await resources.work(len(body), encode)
         stage_seconds("encode").observe(time.perf_counter() - started)
-    return Response(content, media_type=JSON)
+    return Response(content, media_type=CSV if as_csv else JSON)
+
+
+def _read(
+    body: bytes, query: wire.ArrayQuery | wire.TableQuery | None, models: Models, settings: Settings
+) -> Task | TableTask:
+    if query is None:
+        return read_task(body, models, settings.max_windows)
+    if isinstance(query, wire.TableQuery):
+        return read_table_task(body, query, models, settings.max_windows, settings.max_steps)
+    return read_array_task(body, query, models, settings.max_windows)
+
+
+def _results(task: Task, verdicts: Sequence[Verdict]) -> list[wire.Result | wire.FailedResult]:
+    given = iter(verdicts)
+    return [
+        entry
+        if isinstance(entry, wire.FailedResult)
+        else answers.result(task.model, entry, next(given), task.options)
+        for entry in task.entries
+    ]
 
 
 def read_task(body: bytes, models: Models, max_windows: int) -> Task:
@@ -93,14 +126,14 @@ def read_task(body: bytes, models: Models, max_windows: int) -> Task:
     )
 
 
-def check_query(request: Request, kind: str) -> wire.ArrayQuery | None:
-    """The choices that go with a body that is an array; those of a JSON body stand in it.
+def check_query(request: Request, kind: str) -> wire.ArrayQuery | wire.TableQuery | None:
+    """The choices that go with a body that is an array or a file; those of a JSON body stand in it.
 
     Raises WrongContent, InvalidAsset.
     """
     given = request.query_params if request.scope["query_string"] else {}
     if kind == JSON:
-        for name in _ARRAY_QUERY.intersection(given):
+        for name in _CHOICES.intersection(given):
             raise WrongContent(
                 f"{name!r} is given beside a JSON body",
                 place=f"query.{name}",
@@ -115,7 +148,7 @@ def check_query(request: Request, kind: str) -> wire.ArrayQuery | None:
                 expected="each once",
             )
     try:
-        query = msgspec.convert(dict(given), wire.ArrayQuery, strict=False)
+        query = msgspec.convert(dict(given), QUERIES[kind], strict=False)
     except msgspec.ValidationError as error:
         raise locate.wrong_field(error, "query") from None
     if query.asset is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -11,13 +11,14 @@ from fastapi.openapi.utils import get_openapi
 
 from service.errors import ServiceError
 from service.http import examples, wire
-from service.http.body import NPY
+from service.http.body import CSV, NPY
+from service.http.classify import QUERIES
 from service.http.problems import BY_CODE, MEDIA_TYPE
 from service.http.wire import SCHEMA_REF
 from service.resources import ForCallers, Resources
 
 router = APIRouter()
-_KEY = ("key_required", "key_unknown", "key_not_allowed")
+_KEY = ("key_required", "key_unknown", "key_not_allowed", "rate_exceeded")
 _BODY = (
     "not_json",
     "client_left",
@@ -45,14 +46,16 @@ _EXAMPLES_TIMEOUT_S = 5.0
 class Operation:
     """What is to be said of one route. answers: by status, a struct, a media type, or None for no content.
 
-    query: a struct whose fields are the query parameters that the framework does not know of.
+    queries: by type of the body, a struct whose fields are the query parameters that go with it and that
+        the framework does not know of. or_csv: whether the caller may have the answer as CSV.
     """
 
     tag: str
     answers: Mapping[int, type[msgspec.Struct] | str | None]
     codes: Sequence[str] = ()
     body: Mapping[str, Any] | None = None
-    query: type[msgspec.Struct] | None = None
+    queries: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
+    or_csv: bool = False
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -65,6 +68,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             *_MODEL,
             *_READINGS,
             "not_npy",
+            "unreadable_file",
             "too_many_windows",
             "window_too_short",
             "unsupported_false_alarm_rate",
@@ -82,8 +86,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                     "sensors), NaN missing, sensors as in `/models/{name}`. Choices are query parameters.",
                 }
             },
+            CSV: {
+                "schema": {
+                    "type": "string",
+                    "description": "A file as a historian exports it; its header names the sensors. Each row "
+                    "is judged by the window that ends at it. Choices are query parameters.",
+                }
+            },
         },
-        wire.ArrayQuery,
+        QUERIES,
+        or_csv=True,
     ),
     ("/assets", "get"): Operation("Assets", {200: wire.AssetList}, (*_KEY, "state_unavailable")),
     ("/assets/{asset}/baseline", "put"): Operation(
@@ -122,7 +134,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/readyz", "get"): Operation("Operations", {200: wire.Ready, 503: wire.Ready}),
     ("/metrics", "get"): Operation("Operations", {200: "text/plain"}, _KEY),
     ("/openapi.json", "get"): Operation("Operations", {200: "application/json"}, _KEY),
-    ("/docs", "get"): Operation("Operations", {200: "text/html"}),
+    ("/docs", "get"): Operation("Operations", {200: "text/html"}, _KEY),
 }
 
 _DESCRIPTION = """\
@@ -177,8 +189,8 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
             "required": True,
             "content": {k: dict(v) for k, v in operation.body.items()},
         }
-    if operation.query is not None:
-        described.setdefault("parameters", []).extend(_query(operation.query))
+    if operation.queries:
+        described.setdefault("parameters", []).extend(_parameters(operation.queries))
     if "deadline_passed" in operation.codes:
         described.setdefault("parameters", []).append(
             {
@@ -193,6 +205,8 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     responses: dict[str, Any] = {}
     for status, answer in operation.answers.items():
         responses[str(status)] = {"description": _ANSWERS[status], **_content(answer)}
+        if operation.or_csv:
+            responses[str(status)]["content"][CSV] = {"schema": {"type": "string"}}
     for code in (*operation.codes, "internal_error"):
         kind = BY_CODE[code]
         response = responses.setdefault(
@@ -203,21 +217,24 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     described["responses"] = dict(sorted(responses.items()))
 
 
-def _query(struct: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
+def _parameters(queries: Mapping[str, type[msgspec.Struct]]) -> Iterator[dict[str, Any]]:
     """Each field as a parameter; one that may be null is one that may be left out."""
-    _, schemas = msgspec.json.schema_components([struct], ref_template=SCHEMA_REF)
-    for name, schema in schemas[struct.__name__]["properties"].items():
-        (told, *_) = schema.get("anyOf", [schema])
-        description = (
-            told.get("description", "") + " Only beside an array; in JSON it is a field of the body."
-        )
-        kept = {key: value for key, value in told.items() if key != "description"}
+    kinds: dict[str, list[str]] = {}
+    told: dict[str, dict[str, Any]] = {}
+    for kind, struct in queries.items():
+        _, schemas = msgspec.json.schema_components([struct], ref_template=SCHEMA_REF)
+        for name, schema in schemas[struct.__name__]["properties"].items():
+            kinds.setdefault(name, []).append(kind)
+            given = [option for option in schema.get("anyOf", [schema]) if option != {"type": "null"}]
+            told[name] = given[0] if len(given) == 1 else schema
+    for name, schema in told.items():
+        beside = " or ".join(f"`{kind}`" for kind in kinds[name])
         yield {
             "name": name,
             "in": "query",
-            "description": description.strip(),
-            "schema": kept,
-            "x-beside": NPY,
+            "description": f"{schema.get('description', '')} Only beside a body of {beside}.".strip(),
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+            "x-beside": kinds[name],
         }
 
 

@@ -55,8 +55,8 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
     asset: AssetName | None = None
 
 
-class Choices(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller may choose, whatever form the windows have."""
+class Question(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller may choose, whatever form the readings have."""
 
     model: Annotated[str, Meta(description="Name of the model; the default model if not given.")] | None = (
         None
@@ -68,6 +68,11 @@ class Choices(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0, lt=1, description="Alarm budget; the model's default if not given.")]
         | None
     ) = None
+
+
+class Choices(Question, frozen=True):
+    """The same for windows that the caller has cut, any of which may be bad."""
+
     on_error: Annotated[
         Literal["fail", "skip"],
         Meta(description="What a bad window does: `fail` the request, or only itself (`skip`)."),
@@ -85,6 +90,46 @@ class ArrayQuery(Choices, frozen=True):
     """Query parameters beside a body that is an array."""
 
     asset: AssetName | None = None
+
+
+class TableQuery(Question, frozen=True):
+    """Query parameters beside a body that is a plant's file."""
+
+    asset: AssetName | None = None
+    rows: Annotated[
+        Annotated[int, Meta(ge=1)] | Literal["all", "last"],
+        Meta(
+            description="Which rows are judged, each by the window that ends at it: `all`, the `last`, or so "
+            "many of the newest."
+        ),
+    ] = "all"
+    stride: Annotated[int, Meta(ge=1, description="Rows from one that is judged to the next.")] = 1
+    delimiter: (
+        Annotated[str, Meta(min_length=1, max_length=1, description="Between cells; found out if not given.")]
+        | None
+    ) = None
+    decimal: (
+        Annotated[
+            Literal["point", "comma"],
+            Meta(description="Decimal mark of the numbers; found out if not given."),
+        ]
+        | None
+    ) = None
+    time_column: (
+        Annotated[str, Meta(description="Column of time stamps, `none` for none; found out if not given.")]
+        | None
+    ) = None
+    time_format: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                description="How stamps are written: `day-first`, `epoch-ms`, `%d.%m.%Y %H:%M:%S`, and "
+                "the like; found out if not given.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class CommissionRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +203,11 @@ class Result(Struct, frozen=True):
             dict[str, list[float] | None],
             Meta(description="By sensor, engineering units; null for a sensor that is left out."),
         ]
+        | UnsetType
+        | None
+    ) = UNSET
+    timestamp: (
+        Annotated[str, Meta(description="Of a file's row, ISO 8601 in UTC; null without a time column.")]
         | UnsetType
         | None
     ) = UNSET
