@@ -73,6 +73,7 @@ def serve(
     settings = read_settings({name: value for name, value in given.items() if value is not None})
     check_store(settings)
     check_state(settings)
+    check_tls(settings)
     listener = listen(settings)
     with listener:
         if settings.workers == 1:
@@ -126,6 +127,22 @@ def check_state(settings: "Settings") -> None:
     SqliteState(settings.state, settings.max_assets).close()
 
 
+def check_tls(settings: "Settings") -> None:
+    """Raises CommandError when the certificate and its key are not a pair that can be used."""
+    import ssl
+
+    if settings.tls_certificate is None:
+        return
+    try:
+        # An empty password, or a key that is encrypted would have the library ask for one in the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_certificate, settings.tls_key, password=""
+        )
+    except OSError as error:  # those of the library among them
+        pair = f"{settings.tls_certificate} and {settings.tls_key}"
+        raise CommandError(f"{pair} cannot be used for TLS: {error.strerror or error}") from None
+
+
 def listen(settings: "Settings") -> socket.socket:
     """A bound socket, so that a taken port is told before anything is loaded. Raises CommandError."""
     try:
@@ -152,7 +169,7 @@ def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
     from service.app import create_app
 
-    url = address_of(listener)
+    url = address_of(listener, settings)
 
     async def announce(resources: "Resources") -> None:
         err.print(await banner(resources, url), markup=False, soft_wrap=True)
@@ -173,25 +190,29 @@ def run_workers(settings: "Settings", listener: socket.socket) -> None:
         )
     from cli.workers import supervise
 
-    raise typer.Exit(supervise(settings, listener, address_of(listener)))
+    raise typer.Exit(supervise(settings, listener, address_of(listener, settings)))
 
 
 def server_config(
-    settings: "Settings", app: "FastAPI", http: "str | type[asyncio.Protocol]" = "httptools"
+    settings: "Settings", app: "FastAPI", http: "type[asyncio.Protocol] | None" = None
 ) -> "uvicorn.Config":
     """How HTTP is spoken, by one process as by each of several."""
     import uvicorn
 
+    from cli.protocol import protocol_of
+
     return uvicorn.Config(
         app,
         loop="uvloop" if os.name != "nt" else "auto",
-        http=http,
+        http=http or protocol_of(settings),
         ws="none",
         lifespan="on",
         log_config=log_config(settings.log_level),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )
 
 
@@ -234,11 +255,12 @@ def runtime_of(settings: "Settings") -> "OpenRuntime":
     return OnnxRuntime
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, settings: "Settings") -> str:
     """URL under which a person on this machine reaches a listening socket."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.tls_certificate is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def banner(resources: "Resources", url: str) -> str:

@@ -9,9 +9,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cli.errors import message_of
+from cli.protocol import protocol_of
 from cli.serve import banner, runtime_of, server_config
 from cli.worker_channel import ALL_READY, CONNECTION, UNREADY, Word, assigned, say
 from service.app import create_app
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from service.resources import Resources
 
 _BEAT_S = 1.0
+# A handshake of TLS that takes longer is given up.
+_HANDSHAKE_S = 10.0
 _log = logging.getLogger("service.worker")
 
 
@@ -34,7 +36,7 @@ class WorkerServer(uvicorn.Server):
         ledger = Ledger(assignment.ledger, assignment.number)
         self._app = create_app(settings, runtime_of(settings), self._announce, ledger)
         self._app.state.starting.set()
-        super().__init__(server_config(settings, self._app, http=self._protocol_class()))
+        super().__init__(server_config(settings, self._app, http=self._protocol_class(settings)))
         self._assignment = assignment
         self._channel = channel
         self._taken = self._closed = 0
@@ -95,7 +97,10 @@ class WorkerServer(uvicorn.Server):
     async def _take(self, connection: socket.socket) -> None:
         try:
             connection.setblocking(False)
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+            tls = self.config.ssl
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol, connection, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S if tls else None
+            )
         except OSError:  # whoever was at the other end has left already
             connection.close()
             self._ended()
@@ -106,10 +111,10 @@ class WorkerServer(uvicorn.Server):
         )
         return protocol
 
-    def _protocol_class(self) -> type[asyncio.Protocol]:
+    def _protocol_class(self, settings: Settings) -> type[asyncio.Protocol]:
         ended = self._ended
 
-        class Protocol(HttpToolsProtocol):
+        class Protocol(protocol_of(settings)):  # type: ignore[misc]
             def connection_lost(self, exc: Exception | None) -> None:
                 super().connection_lost(exc)
                 ended()

@@ -13,7 +13,7 @@ from typing import Any
 from cli.connections import Connections, Worker
 from cli.console import err, fail, note, warn
 from cli.worker_channel import ALL_READY, UNREADY, Assignment, Word, assign
-from service.http.keys import Keyring
+from service.http.keys import read_keys
 from service.measuring.ledger import LedgerFiles
 from service.settings import Settings
 
@@ -209,7 +209,7 @@ class Supervisor:
 def supervise(settings: Settings, listener: socket.socket, url: str) -> int:
     """Serve with several workers until SIGTERM or SIGINT. Returns the exit code. Raises KeysUnreadable."""
     if settings.keys_file is not None:
-        Keyring.read(settings.keys_file)  # told once, before anything is started
+        read_keys(settings.keys_file)  # told once, before anything is started
     note(f"listening on {url}, {settings.workers} workers load models from {settings.models}")
 
     async def run() -> int:

@@ -22,9 +22,11 @@ from service.errors import ServiceError, WrongContent
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
 from service.http.body import BodyBudget
 from service.http.doors import DOORS, door_to
-from service.http.keys import Keyring
+from service.http.keys import KeyFile, Keyring
 from service.http.problems import from_http, kind_of, response_to
+from service.http.rates import Rates
 from service.http.request_log import RequestLog, facts_of
+from service.http.security import SecurityHeaders, cors
 from service.measuring.ledger import Ledger
 from service.measuring.metrics import Metrics
 from service.models import Models
@@ -48,7 +50,7 @@ def create_app(
     ledger: where several workers of one service count together.
     Raises KeysUnreadable. Starting it raises StateUnavailable.
     """
-    keyring = Keyring() if settings.keys_file is None else Keyring.read(settings.keys_file)
+    keyring = Keyring() if settings.keys_file is None else KeyFile(settings.keys_file)
     metrics = Metrics(release(), settings.metric_assets, ledger)
     metrics.queue_limit[0] = settings.queue_windows
     metrics.body_bytes_limit[0] = settings.max_bodies_mb * MEGABYTE
@@ -64,6 +66,7 @@ def create_app(
             models=models,
             assets=assets,
             keyring=keyring,
+            rates=Rates(settings.requests_per_s, settings.request_burst_s),
             metrics=metrics,
             bodies=bodies,
             pool=ThreadPoolExecutor(2, "offnormal bodies"),
@@ -86,7 +89,11 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(RequestLog, metrics=metrics)],
+        middleware=[
+            Middleware(SecurityHeaders, tls=settings.tls_certificate is not None),
+            Middleware(RequestLog, metrics=metrics),
+            *cors(settings.origins),
+        ],
         exception_handlers={
             ServiceError: _refuse,
             DetectorError: _refuse,
@@ -123,7 +130,7 @@ async def _load(resources: Resources, on_loaded: Loaded | None) -> None:
 async def _refuse(request: Request, error: Exception) -> Response:
     facts = facts_of(request)
     facts.error_code = kind_of(error).code
-    door = door_to(request.url.path)
+    door = door_to(request.scope["path"])
     return (door.refuse if door else response_to)(error, facts.request_id)
 
 

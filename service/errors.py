@@ -113,6 +113,14 @@ class QueueFull(ServiceError):
         self.retry_after_s = retry_after_s
 
 
+class RateExceeded(ServiceError):
+    """A caller makes more requests than it may. retry_after_s: when the next may come, whole seconds."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class DeadlinePassed(ServiceError):
     """The answer was not ready when the caller's patience ended."""
 

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from service.assets import Assets
 from service.http.body import BodyBudget, timeout_s
 from service.http.keys import Keyring, Role
+from service.http.rates import Rates
 from service.http.request_log import facts_of
 from service.measuring.metrics import Metrics
 from service.models import Models
@@ -34,6 +35,7 @@ class Resources:
     models: Models
     assets: Assets
     keyring: Keyring
+    rates: Rates
     metrics: Metrics
     bodies: BodyBudget
     pool: ThreadPoolExecutor
@@ -78,6 +80,9 @@ def allow(*roles: Role) -> Callable[[Request], Awaitable[Resources]]:
         key = resources.keyring.admit(request.headers, allowed)
         if key is not None:
             facts_of(request).fields["key"] = key.name
+            resources.rates.take(key.name, key.requests_per_s)
+        else:
+            resources.rates.take(request.client.host if request.client else "")
         return resources
 
     return admit

@@ -1,6 +1,7 @@
 """Everything that can be set from outside: environment variables, prefix `OFFNORMAL_`."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
@@ -10,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "OFFNORMAL_"
 MEGABYTE = 1_000_000
+# `*` is none: pages that may read answers are to be named.
+_ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -44,6 +47,17 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(
         False, description="Allow an address other than loopback without API keys; for closed networks."
     )
+    docs: Literal["open", "key", "off"] = Field(
+        "open", description="Who may see the page /docs: everybody, whoever has a key, or nobody."
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate and its chain; with it, HTTPS alone is spoken."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
+    cors_origins: str | None = Field(
+        None,
+        description="Origins whose pages may read answers, separated by blanks; if not set, none may.",
+    )
 
     request_timeout_s: PositiveFloat = Field(
         10.0, description="Longest time for one answer; the header Request-Timeout can shorten it."
@@ -71,6 +85,20 @@ class Settings(BaseSettings):
         4096, description="Windows that may wait for one model; beyond it requests get 429."
     )
     batch_windows: PositiveInt = Field(256, description="Most windows that are run at once.")
+    max_head_kb: PositiveInt = Field(
+        64, description="Largest head of a request, kilobytes: its line and all headers."
+    )
+    max_connections: PositiveInt = Field(
+        16_384, description="Most connections at once to one worker; further ones get 503 and are closed."
+    )
+    requests_per_s: PositiveFloat | None = Field(
+        None,
+        description="Requests per second of one API key, or of one address without keys; "
+        "beyond it they get 429. If not set, as many as there are.",
+    )
+    request_burst_s: PositiveFloat = Field(
+        2.0, description="So many seconds' worth of a caller's requests may come at once."
+    )
     max_assets: PositiveInt = Field(10_000, description="Most asset baselines that are kept.")
     metric_assets: PositiveInt = Field(
         200,
@@ -90,6 +118,12 @@ class Settings(BaseSettings):
             )
         if self.max_body_mb > self.max_bodies_mb:
             raise ValueError("max_bodies_mb must be at least max_body_mb")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together: one of them is not set")
+        if wrong := [origin for origin in self.origins if not _ORIGIN.fullmatch(origin)]:
+            raise ValueError(
+                f"cors_origins: {wrong[0]!r} is no origin like https://plant.example:8443, without a path"
+            )
         if not (self.keys_file or self.allow_anonymous or is_loopback(self.host)):
             raise ValueError(
                 f"listening on {self.host} without API keys would let anyone on the network in: set "
@@ -100,6 +134,10 @@ class Settings(BaseSettings):
     @property
     def max_body_bytes(self) -> int:
         return int(self.max_body_mb * MEGABYTE)
+
+    @property
+    def origins(self) -> list[str]:
+        return (self.cors_origins or "").split()
 
 
 def is_loopback(host: str) -> bool:

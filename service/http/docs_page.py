@@ -5,9 +5,14 @@ import hashlib
 import re
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+
+from service.errors import RouteNotFound
+from service.http.keys import Role
+from service.resources import OpenResources, allow
 
 router = APIRouter()
+_any_key = allow(Role.CLASSIFY, Role.READ)
 
 
 def _page() -> tuple[bytes, dict[str, str]]:
@@ -24,11 +29,15 @@ def _page() -> tuple[bytes, dict[str, str]]:
         f"default-src 'none'; connect-src 'self'; script-src {hashes(b'script')};"
         f" style-src {hashes(b'style')}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return content, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+    return content, {"Content-Security-Policy": policy}
 
 
 @router.get("/docs", summary="This description, to be read and tried")
-async def docs() -> Response:
-    """Needs no key; with a key typed in, its forms use it."""
+async def docs(request: Request, resources: OpenResources) -> Response:
+    """Needs no key, unless the settings say so; with a key typed in, its forms use it."""
+    if resources.settings.docs == "off":
+        raise RouteNotFound("the page is switched off")
+    if resources.settings.docs == "key":
+        await _any_key(request)
     content, headers = _page()
     return Response(content, media_type="text/html; charset=utf-8", headers=headers)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from detector import errors as detector_errors
 from service import errors
+from service.http.locate import shown
 from service.http.wire import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -153,6 +154,12 @@ KINDS: Mapping[type[Exception], Kind] = {
         "Queue full",
         "More is waiting than may wait; `Retry-After` says when to come back.",
     ),
+    errors.RateExceeded: Kind(
+        "rate_exceeded",
+        429,
+        "Too many requests",
+        "The caller makes more requests than it may; `Retry-After` says when to come back.",
+    ),
     Exception: INTERNAL,
     errors.NotReady: Kind(
         "not_ready", 503, "Not ready", "The model is still being loaded, or no model could be loaded."
@@ -189,7 +196,7 @@ def problem_of(error: BaseException, request_id: str | None = None) -> Problem:
 
 
 def headers_of(error: BaseException) -> dict[str, str]:
-    if isinstance(error, errors.QueueFull):
+    if isinstance(error, errors.QueueFull | errors.RateExceeded):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, errors.NotReady):
         return {"Retry-After": "1"}
@@ -215,4 +222,4 @@ def from_http(error: HTTPException, request: Request) -> errors.ServiceError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow")
         return errors.MethodNotAllowed(f"{request.method} is not possible here", expected=allowed)
-    return errors.RouteNotFound(f"nothing is at {request.url.path}; /docs lists what there is")
+    return errors.RouteNotFound(f"nothing is at {shown(request.scope['path'])}; /docs lists what there is")

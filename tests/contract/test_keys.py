@@ -1,6 +1,7 @@
 """API keys: off by default; once there are any, every route but the probes and the page asks for one."""
 
 import hashlib
+import hmac
 import json
 import logging
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import KeysUnreadable
-from service.http.keys import Keyring
+from service.errors import KeysUnreadable, KeyUnknown
+from service.http import keys
+from service.http.keys import read_keys
 from tests.contract.app import CheckedClient, rows, running, settings_for
 
 ROLES = ("classify", "read", "admin")
@@ -110,6 +112,87 @@ def test_log_names_the_key_and_never_shows_it(
     assert "key of" not in str(record.__dict__)
 
 
+class Rotation:
+    """A service whose key file can be written while it runs; each request looks at it."""
+
+    def __init__(self, client: CheckedClient, file: Path) -> None:
+        self._client = client
+        self.file = file
+
+    def write(self, *names: str) -> None:
+        aside = self.file.with_suffix(".new")
+        aside.write_text(json.dumps({"keys": [entry(name, "read") for name in names]}))
+        aside.rename(self.file)
+
+    def status(self, name: str) -> int:
+        return self._client.get("/models", headers={"X-API-Key": f"key of {name}"}).status_code
+
+
+@pytest.fixture
+def rotation(trained_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rotation]:
+    monkeypatch.setattr(keys, "WATCH_S", 0.0)
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [entry("old", "read")]}))
+    with running(settings_for(trained_store, tmp_path / "state", keys_file=file)) as client:
+        yield Rotation(client, file)
+
+
+def test_key_is_rotated_without_a_restart(rotation: Rotation) -> None:
+    rotation.write("old", "new")
+    assert (rotation.status("old"), rotation.status("new")) == (200, 200)
+    rotation.write("new")
+    assert (rotation.status("old"), rotation.status("new")) == (401, 200)
+
+
+@pytest.mark.parametrize("harm", ["gone", "empty", "half"])
+def test_spoilt_file_leaves_the_keys_as_they_were(
+    rotation: Rotation, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    content = rotation.file.read_text()
+    if harm == "gone":
+        rotation.file.unlink()
+    else:
+        rotation.file.write_text("" if harm == "empty" else content[:30])
+    assert (rotation.status("old"), rotation.status("new")) == (200, 401)
+    assert [r.levelname for r in caplog.records if r.getMessage() == "keys not changed"] == ["ERROR"]
+    rotation.write("new")
+    assert (rotation.status("old"), rotation.status("new")) == (401, 200)
+
+
+def test_file_is_looked_at_once_a_second_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(keys.time, "monotonic", lambda: now[0])
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [entry("old", "read")]}))
+    ring = keys.KeyFile(file)
+    file.write_text(json.dumps({"keys": [entry("new", "read")]}))
+    headers = keys.Headers({"x-api-key": "key of new"})
+    now[0] += keys.WATCH_S / 2
+    with pytest.raises(KeyUnknown):
+        ring.admit(headers, frozenset({keys.Role.READ}))
+    now[0] += keys.WATCH_S / 2
+    admitted = ring.admit(headers, frozenset({keys.Role.READ}))
+    assert admitted is not None
+    assert admitted.name == "new"
+
+
+def test_every_key_is_compared_in_constant_time(
+    guarded: CheckedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[bytes] = []
+    real = hmac.compare_digest
+
+    def compare(known: bytes, given: bytes) -> bool:
+        compared.append(known)
+        return real(known, given)
+
+    monkeypatch.setattr(keys.hmac, "compare_digest", compare)
+    for name in (*ROLES, "nobody"):
+        compared.clear()
+        guarded.get("/models", headers={"X-API-Key": f"key of {name}"})
+        assert len(compared) == len(ROLES)
+
+
 def test_without_a_file_no_key_is_asked_for(onnx_client: CheckedClient) -> None:
     assert onnx_client.get("/models").status_code == 200
 
@@ -119,7 +202,8 @@ def test_toml_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "keys.toml").write_text(
         f'[[keys]]\nname = "scada"\nsha256 = "{key["sha256"]}"\nroles = ["classify", "read"]\n'
     )
-    assert Keyring.read(tmp_path / "keys.toml").enabled
+    (read,) = read_keys(tmp_path / "keys.toml")
+    assert (read.name, read.roles) == ("scada", {"classify", "read"})
 
 
 @pytest.mark.parametrize(
@@ -132,15 +216,21 @@ def test_toml_file_is_read(tmp_path: Path) -> None:
         json.dumps({"keys": [{**entry("a", "read"), "roles": ["root"]}]}),
         json.dumps({"keys": [{**entry("a", "read"), "key": "plain"}]}),
         json.dumps({"keys": [entry("a", "read"), entry("a", "admin")]}),
+        json.dumps({"keys": [entry("a\n", "read")]}),
+        json.dumps({"keys": [{**entry("a", "read"), "requests_per_s": 0}]}),
+        "[" * 100_000,
     ],
-    ids=["not JSON", "no keys", "empty", "no hash", "unknown role", "unknown field", "same name"],
+    ids=[
+        *("not JSON", "no keys", "empty", "no hash", "unknown role", "unknown field", "same name"),
+        *("line break in a name", "no requests at all", "nested deeply"),
+    ],
 )
 def test_file_that_is_not_right_stops_the_start(tmp_path: Path, content: str) -> None:
     (tmp_path / "keys.json").write_text(content)
     with pytest.raises(KeysUnreadable, match="keys"):
-        Keyring.read(tmp_path / "keys.json")
+        read_keys(tmp_path / "keys.json")
 
 
 def test_missing_file_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(KeysUnreadable, match="No such file"):
-        Keyring.read(tmp_path / "keys.json")
+        read_keys(tmp_path / "keys.json")

@@ -227,6 +227,7 @@ PROVOCATIONS: dict[str, Callable[[Place], httpx.Response]] = {
     ),
     "baseline_refused": plain(lambda c: commission(c, "P-101", 20)),
     "queue_full": while_busy(post, waiting=2, queue_windows=2, max_windows=2),
+    "rate_exceeded": plain(lambda c: c.get("/models"), lambda c: c.get("/models"), requests_per_s=0.1),
     "internal_error": broken_runtime,
     "not_ready": not_loaded,
     "state_unavailable": broken_state,

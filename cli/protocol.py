@@ -1,0 +1,82 @@
+"""HTTP as uvicorn speaks it, with bounds on what it would take without end: heads, and connections."""
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+_KILOBYTE = 1000
+_HEAD_TOO_LARGE = "The head of the request is too large."
+_TOO_MANY_CONNECTIONS = "Too many connections."
+
+
+class _HeadTooLarge(Exception):
+    """Ends the parser's work; the parser makes an error of its own of it."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """Refuses, in plain text and before the service sees anything, what is not to be taken in.
+
+    A head that is too large gets 431, a connection too many 503; either is then closed.
+    """
+
+    max_head_bytes: ClassVar[int]
+    max_connections: ClassVar[int]
+
+    _head_bytes = 0
+    _reading_head = True
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(503, _TOO_MANY_CONNECTIONS)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        # The parser keeps a head that never ends to itself, so what it is fed is counted here.
+        if self._reading_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._reading_head and self._head_bytes > self.max_head_bytes:
+            self._refuse(431, _HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        self._reading_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.max_head_bytes:
+            self._refuse(431, _HEAD_TOO_LARGE)
+            raise _HeadTooLarge
+        self._reading_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, message: str) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        content = message.encode()
+        self.transport.write(
+            STATUS_LINE[status] + b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+            b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n" % len(content) + content
+        )
+        self.transport.close()
+
+
+def protocol_of(settings: "Settings") -> type[LimitedProtocol]:
+    """The protocol with the bounds of these settings."""
+
+    class Protocol(LimitedProtocol):
+        max_head_bytes = settings.max_head_kb * _KILOBYTE
+        max_connections = settings.max_connections
+
+    return Protocol

@@ -1,0 +1,62 @@
+"""What every answer tells a browser not to do, and which pages of others may read answers."""
+
+from collections.abc import Sequence
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.body import TIMEOUT_HEADER
+from service.http.request_log import REQUEST_ID_HEADER
+
+CONTENT_POLICY = b"content-security-policy"
+# An answer is data: nothing in it is to be run, framed, guessed at or kept. The page of the documentation
+# has a policy of its own.
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+DATA_POLICY = (CONTENT_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+# A year, in which a browser will not speak to this name without TLS.
+TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+
+
+class SecurityHeaders:
+    """ASGI middleware that adds HEADERS to every answer, whoever wrote it. tls: whether TLS is spoken."""
+
+    def __init__(self, app: ASGIApp, tls: bool) -> None:
+        self._app = app
+        self._headers = [*HEADERS, TLS_ONLY] if tls else [*HEADERS]
+        self._with_policy = [*self._headers, DATA_POLICY]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = message["headers"]
+                own = any(name == CONTENT_POLICY for name, _ in given)
+                message["headers"] = [*given, *(self._headers if own else self._with_policy)]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def cors(origins: Sequence[str]) -> list[Middleware]:
+    """Lets pages of these origins read answers; without any, none may. Keys are headers, never cookies."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", TIMEOUT_HEADER, REQUEST_ID_HEADER],
+            expose_headers=["Retry-After", REQUEST_ID_HEADER],
+        )
+    ]
