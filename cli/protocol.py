@@ -3,7 +3,9 @@
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from cli.patience import PatientProtocol
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -17,7 +19,7 @@ class _HeadTooLarge(Exception):
     """Ends the parser's work; the parser makes an error of its own of it."""
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(PatientProtocol):
     """Refuses, in plain text and before the service sees anything, what is not to be taken in.
 
     A head that is too large gets 431, a connection too many 503; either is then closed.

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 _EXAMPLE_TIMEOUT_S = 5.0
 _LINE = 110
+# Open files beside connections: models, state, the interpreter's own.
+_OTHER_FILES = 200
+# Beyond the time for answering what is under way, for closing models and state.
+_END_S = 3.0
 
 
 def serve(
@@ -75,6 +81,7 @@ def serve(
     check_state(settings)
     check_tls(settings)
     listener = listen(settings)
+    take_all_descriptors(settings)
     with listener:
         if settings.workers == 1:
             run(settings, listener)
@@ -165,6 +172,20 @@ def listen(settings: "Settings") -> socket.socket:
     return listener
 
 
+def take_all_descriptors(settings: "Settings") -> None:
+    """As many open files as the system lets this process have: every connection is one."""
+    if os.name == "nt":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit < settings.max_connections + _OTHER_FILES:
+        note(f"{limit} open files are allowed, so fewer than {settings.max_connections} connections fit")
+
+
 def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
     from service.app import create_app
@@ -175,7 +196,7 @@ def run(settings: "Settings", listener: socket.socket) -> None:
         err.print(await banner(resources, url), markup=False, soft_wrap=True)
 
     app = create_app(settings, runtime_of(settings), announce)
-    server = graceful_server(server_config(settings, app), app, settings.drain_s)
+    server = graceful_server(server_config(settings, app), app, settings)
     note(f"listening on {url}, loading models from {settings.models}")
     server.run(sockets=[listener])
     if not server.started:
@@ -210,16 +231,18 @@ def server_config(
         log_config=log_config(settings.log_level),
         access_log=False,
         server_header=False,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
 
 
-def graceful_server(config: "uvicorn.Config", app: "FastAPI", drain_s: float) -> "uvicorn.Server":
+def graceful_server(config: "uvicorn.Config", app: "FastAPI", settings: "Settings") -> "uvicorn.Server":
     """A server that on SIGTERM first says it is not ready, and only after `drain_s` closes its port.
 
-    Whoever balances the load needs that time to notice. SIGINT, from a person, closes at once.
+    Whoever balances the load needs that time to notice. SIGINT, from a person, closes at once. What has not
+    ended when its time is over, a model that hangs for one, is left behind, with exit code 1.
     """
     import threading
 
@@ -230,16 +253,25 @@ def graceful_server(config: "uvicorn.Config", app: "FastAPI", drain_s: float) ->
             del frame
             again = app.state.draining.is_set()
             app.state.draining.set()
-            if again or sig == signal.SIGINT or drain_s == 0:
+            if not again:
+                self._later(settings.drain_s + settings.shutdown_timeout_s + _END_S, self._leave)
+            if again or sig == signal.SIGINT or settings.drain_s == 0:
                 self.force_exit = self.should_exit and sig == signal.SIGINT
                 self.should_exit = True
-                return
-            timer = threading.Timer(drain_s, self._exit)
+            else:
+                self._later(settings.drain_s, self._exit)
+
+        def _later(self, seconds: float, function: Callable[[], None]) -> None:
+            timer = threading.Timer(seconds, function)
             timer.daemon = True
             timer.start()
 
         def _exit(self) -> None:
             self.should_exit = True
+
+        def _leave(self) -> None:
+            warn("what does not end in time is left behind")
+            os._exit(1)
 
     return Server(config)
 

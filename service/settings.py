@@ -36,6 +36,14 @@ class Settings(BaseSettings):
     versions_per_model: PositiveInt = Field(
         3, description="How many of a model's newest good versions are loaded."
     )
+    models_poll_s: NonNegativeFloat = Field(
+        5.0, description="How often the store is looked at for new versions; 0: only when somebody asks."
+    )
+    models_mb: PositiveFloat = Field(
+        512.0,
+        description="Megabytes that the networks of all models may take in each worker; beyond it those used "
+        "longest ago are closed, and opened again on demand.",
+    )
     runtime: Literal["onnx", "tensorflow"] = Field(
         "onnx", description="What runs the network; `tensorflow` needs the extra `train`."
     )
@@ -71,6 +79,18 @@ class Settings(BaseSettings):
     )
     shutdown_timeout_s: PositiveInt = Field(
         20, description="Longest wait at shutdown for requests that are under way, whole seconds."
+    )
+
+    head_timeout_s: PositiveFloat = Field(
+        20.0, description="Longest wait for the whole head of a request; then the connection is closed."
+    )
+    keep_alive_s: PositiveInt = Field(
+        75,
+        description="How long a connection may be idle between two requests, whole seconds; "
+        "longer than a proxy in front keeps it.",
+    )
+    unread_timeout_s: PositiveFloat = Field(
+        30.0, description="A client that takes nothing of its answer for so long is given up."
     )
 
     max_body_mb: PositiveFloat = Field(32.0, description="Largest body, megabytes, after decompression.")

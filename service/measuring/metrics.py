@@ -20,6 +20,7 @@ _PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95,
 _P_VALUES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _ERRORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _SCORES = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
+_DIFFERENCES = (-10.0, -5.0, -2.0, -1.0, -0.5, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 # On the common page, but told to nobody: which assets have series of their own.
 _ADMITTED = "admitted"
@@ -98,6 +99,12 @@ class Metrics:
         self.rejected_windows = counter(
             "rejected_windows", "Windows refused in requests that were answered, by code.", ("code",)
         )
+        self.connections = gauge("connections", "Connections that are open.", live=True)
+        self.given_up_connections = counter(
+            "given_up_connections",
+            "Connections closed because the client did not go on: slow_head, unread_answer.",
+            ("reason",),
+        )
         self.body_bytes = gauge("body_bytes", "Bytes of the bodies that are in memory.", live=True)
         self.body_bytes_limit = gauge(
             "body_bytes_limit", "Bytes of bodies beyond which requests get 429.", live=True
@@ -107,6 +114,37 @@ class Metrics:
             "queue_windows_limit", "Windows waiting for one model beyond which requests get 429.", live=True
         )
         self.refused = gauge("refused_artefacts", "Versions in the store that were refused.")
+        self.model_changes = counter(
+            "model_changes",
+            "What became of models and versions, in each worker: loaded, refused, removed, switched; "
+            "and of their networks: closed for want of memory, opened again.",
+            ("change",),
+        )
+        live = many("live_version", "gauge", "Version that answers where none is named; 0 when none does.")
+        self.live_version: Labelled[Floats] = Labelled(("model",), lambda given: live.add([given]))
+        self.networks = gauge("networks", "Networks of models that are in memory.", live=True)
+        self.network_bytes = gauge(
+            "network_bytes", "What the networks in memory take at most, estimated.", live=True
+        )
+        self.network_bytes_limit = gauge(
+            "network_bytes_limit", "Bytes of networks beyond which those used longest ago are closed.", live=True
+        )
+        self.challenger_windows = counter(
+            "challenger_windows",
+            "Windows that a challenger judged too, by both verdicts.",
+            ("model", "version", "challenger", "verdict", "challenger_verdict"),
+        )
+        self.challenger_difference = histogram(
+            "challenger_score_difference",
+            "Score of the challenger less that of the live version, in deviations from normal operation.",
+            ("model", "version", "challenger"),
+            _DIFFERENCES,
+        )
+        self.challenger_dropped = counter(
+            "challenger_dropped_windows",
+            "Windows that a challenger did not judge, because too many waited or they did not suit it.",
+            ("model", "version", "challenger"),
+        )
         self.baselines = gauge("asset_baselines", "Assets with a baseline of their own.")
 
         self.model_info = many("model_info", "gauge", "1 for each model that is loaded.")

@@ -1,0 +1,125 @@
+"""HTTP as uvicorn speaks it, but with patience that ends.
+
+uvicorn waits for ever for the rest of a request's head, and for a client to read its answer; either would let
+a few idle callers hold connections and memory (docs/decisions/0025-every-wait-for-a-client-ends.md).
+The body has its own limit of time, in service/http/body.py.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from service.resources import Resources
+
+_log = logging.getLogger("service.connections")
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Whenever no request is under way, a timer runs: uvicorn's own between requests (`keep_alive_s`), and one
+    for the head (`head_timeout_s`) from the connection's start and from the first byte after an answer. More
+    bytes do not set it back. An answer that waits to be taken has a third (`unread_timeout_s`).
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _resources(self) -> "Resources":
+        resources: Resources = self.app_state["resources"]
+        return resources
+
+    @property
+    def _under_way(self) -> bool:
+        """Whether a request is being answered. Its body may still come."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._resources.metrics.connections[0] += 1
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._resources.metrics.connections[0] -= 1
+        self._head_arrived()
+        self._taken()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_timer is None and not self._under_way and not self.transport.is_closing():
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_arrived()
+        super().on_headers_complete()
+        if self._resources.draining.is_set() and self.cycle is not None:
+            # Whoever keeps this connection is to leave it before it is closed.
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():  # which waits for the client to take the rest
+            self._await_taking()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._await_taking()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._await_taking()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_taking()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._taken()
+
+    def _await_head(self) -> None:
+        seconds = self._resources.settings.head_timeout_s
+        self._head_timer = self.loop.call_later(seconds, self._close, "slow_head")
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _await_taking(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if self._unread_timer is None and waiting:
+            self._look_later(waiting)
+
+    def _look_later(self, waiting: int) -> None:
+        seconds = self._resources.settings.unread_timeout_s
+        self._unread_timer = self.loop.call_later(seconds, self._look, waiting)
+
+    def _look(self, before: int) -> None:
+        """Give up a client that took nothing since the last look. before: bytes that waited then."""
+        self._unread_timer = None
+        waiting = self.transport.get_write_buffer_size()
+        if waiting >= before:
+            self._close("unread_answer")
+        elif waiting:
+            self._look_later(waiting)
+
+    def _taken(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _close(self, reason: str) -> None:
+        self._resources.metrics.given_up_connections(reason)[0] += 1
+        client = self.client[0] if self.client else None
+        _log.info("connection given up", extra={"fields": {"reason": reason, "client": client}})
+        # Not `close`, which would wait once more for what the client does not take.
+        self.transport.abort()
