@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
+from service.http.open_inference import routes as open_inference
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
@@ -19,7 +21,7 @@ class Door:
     refuse: Callable[[Exception, str], Response]
 
 
-DOORS: tuple[Door, ...] = ()
+DOORS: tuple[Door, ...] = (Door(open_inference.PREFIX, open_inference.router, open_inference.refuse),)
 
 
 def door_to(path: str) -> Door | None:
