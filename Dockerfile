@@ -23,6 +23,7 @@ COPY history history
 COPY evaluation evaluation
 COPY service service
 COPY training training
+COPY offnormal offnormal
 COPY cli cli
 RUN pip --python /opt/offnormal/bin/python install --quiet --no-deps --no-build-isolation --prefix /opt/project . \
  && python -m compileall -q -s /opt/project -p /opt/offnormal --invalidation-mode unchecked-hash /opt/project

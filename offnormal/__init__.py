@@ -1,0 +1,1 @@
+"""What programs that use an Offnormal service import."""
