@@ -22,6 +22,8 @@ from detector.windows import Batch, Floats
 from service.errors import DeadlinePassed, QueueFull
 
 _SLOWEST_RETRY_S = 60
+# Weight of all batches before the newest, in what a window takes.
+_KEPT = 0.9
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,22 @@ class _Job:
     abandoned: bool = False
 
 
+class Pace:
+    """What one window takes now: the newest batches count most, large ones more than small ones."""
+
+    def __init__(self) -> None:
+        self._windows, self._seconds = 1.0, 0.001
+
+    @property
+    def window_s(self) -> float:
+        """Seconds."""
+        return self._seconds / self._windows
+
+    def took(self, windows: int, seconds: float) -> None:
+        self._windows = _KEPT * self._windows + windows
+        self._seconds = _KEPT * self._seconds + seconds
+
+
 class Batcher:
     """The queue in front of one model and the thread behind it."""
 
@@ -80,7 +98,7 @@ class Batcher:
         self._closed = False
         self._waiting = 0
         self._busy_since: float | None = None
-        self._window_s = 0.001  # moving average of what one window takes
+        self._pace = Pace()
         name = f"{detector.manifest.name}/{detector.manifest.version}"
         self._thread = threading.Thread(target=self._work, name=f"offnormal {name}", daemon=True)
         self._thread.start()
@@ -100,7 +118,8 @@ class Batcher:
     async def judge(self, windows: Sequence[Window], options: Options, deadline: float) -> Judged:
         """Verdicts in the order of the windows.
 
-        deadline: time.monotonic seconds. Raises QueueFull at once, DeadlinePassed, or what the model raises.
+        deadline: time.monotonic seconds. Raises QueueFull at once, also where the wait would outlast the
+        deadline; DeadlinePassed, or what the model raises.
         """
         loop = asyncio.get_running_loop()
         size = self._batch_windows
@@ -108,7 +127,7 @@ class Batcher:
             _Job(windows[start : start + size], options, deadline, loop, loop.create_future())
             for start in range(0, len(windows), size)
         ]
-        self._submit(jobs, len(windows))
+        self._submit(jobs, len(windows), deadline)
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
                 parts = [await job.future for job in jobs]
@@ -127,13 +146,22 @@ class Batcher:
             self._changed.notify()
         self._thread.join(timeout_s)
 
-    def _submit(self, jobs: Sequence[_Job], count: int) -> None:
+    def _submit(self, jobs: Sequence[_Job], count: int, deadline: float) -> None:
         with self._changed:
+            wait_s = self._waiting * self._pace.window_s
+            retry_after_s = min(max(math.ceil(wait_s), 1), _SLOWEST_RETRY_S)
             if self._closed or self._waiting + count > self._limit:
-                wait = math.ceil(self._waiting * self._window_s)
                 raise QueueFull(
                     f"{self._waiting} windows wait for this model, {count} more do not fit",
-                    retry_after_s=min(max(wait, 1), _SLOWEST_RETRY_S),
+                    retry_after_s=retry_after_s,
+                )
+            # What cannot be in time would only make the others late. With nothing waiting it is tried,
+            # or one slow batch could close the queue for good.
+            if self._waiting and time.monotonic() + wait_s > deadline:
+                raise QueueFull(
+                    f"the {self._waiting} windows that wait for this model take some {wait_s:.1f} s, "
+                    "longer than this request has",
+                    retry_after_s=retry_after_s,
                 )
             self._jobs.extend(jobs)
             self._waiting += count
@@ -181,7 +209,6 @@ class Batcher:
                     self._run([job])
             return
         inferred = time.monotonic()
-        self._window_s = 0.9 * self._window_s + 0.1 * (inferred - started) / len(windows)
         results: list[tuple[_Job, Judged | Exception]] = []
         first = 0
         for job in jobs:
@@ -213,6 +240,7 @@ class Batcher:
             self._observer.batch(windows, batch, outputs, scores, time.monotonic() - started)
         except Exception:  # a defect in the metrics must not stop the model
             _log.exception("the batch could not be counted")
+        self._pace.took(len(windows), time.monotonic() - started)
 
     def _evidence(self, scores: Scores, first: int, verdicts: Sequence[Verdict]) -> Floats:
         """See `Judged`. All windows of a request at once: one by one would cost more than to score them."""

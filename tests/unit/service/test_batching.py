@@ -11,7 +11,7 @@ import pytest
 from detector import Detector, Options, Ruling, Window
 from detector.runtime import Outputs
 from detector.windows import Batch
-from service.batching import Batcher
+from service.batching import Batcher, Pace
 from service.errors import DeadlinePassed, QueueFull
 from tests.plant import SCALE, normal_operation
 
@@ -245,3 +245,42 @@ def test_evidence_is_that_of_each_anomalous_window_in_its_place(batcher: Batcher
         if place % 3 == 0:
             assert verdict.ruling is Ruling.ANOMALOUS
             assert evidence.argmax() == place % 2
+
+
+def test_request_that_could_not_be_in_time_is_refused_while_there_is_room(
+    batcher: Batcher, stage: Stage
+) -> None:
+    async def run() -> None:
+        for _ in range(3):
+            stage.open.clear()
+            slow = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+            await asyncio.sleep(0.3)  # so much takes one window, by now
+            stage.open.set()
+            await slow
+        stage.open.clear()
+        stage.reached.clear()
+        first = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await until_reached(stage)
+        waiting = asyncio.create_task(batcher.judge(windows(8), Options(), soon()))
+        await asyncio.sleep(0.05)
+        with pytest.raises(QueueFull) as refused:
+            await batcher.judge(windows(1), Options(), soon(1))
+        assert refused.value.retry_after_s in range(2, 4)
+        patient = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        await asyncio.sleep(0.05)
+        stage.open.set()
+        await asyncio.gather(first, waiting, patient)
+
+    asyncio.run(run())
+
+
+def test_pace_follows_what_windows_take_now() -> None:
+    pace = Pace()
+    for _ in range(50):
+        pace.took(10, 1.0)
+    assert pace.window_s == pytest.approx(0.1, rel=0.01)
+    pace.took(1, 3.0)  # one that was held up
+    assert pace.window_s < 0.15
+    for _ in range(50):
+        pace.took(100, 1.0)
+    assert pace.window_s == pytest.approx(0.01, rel=0.05)
