@@ -73,7 +73,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        facts = scope[_FACTS] = Facts(_request_id(Headers(scope=scope)))
+        facts = scope[_FACTS] = Facts(request_id(Headers(scope=scope)))
         status = 0
         counted = False
 
@@ -82,7 +82,8 @@ class RequestLog:
             if not counted:
                 counted = True
                 self._metrics.requests_in_progress[0] -= 1
-                self._finish(scope, facts, status, time.perf_counter() - started)
+                route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
+                report(self._metrics, facts, scope["method"], route, status, time.perf_counter() - started)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -107,27 +108,29 @@ class RequestLog:
         finally:
             count()
 
-    def _finish(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
-        self._metrics.request(route, scope["method"], status, seconds)
-        if facts.error_code is not None:
-            self._metrics.rejected(facts.error_code)[0] += 1
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        code = {} if facts.error_code is None else {"code": facts.error_code}
-        fields = {
-            "request_id": facts.request_id,
-            "method": scope["method"],
-            "route": route,
-            "status": status,
-            "milliseconds": round(seconds * 1e3, 3),
-            **code,
-            **facts.fields,
-        }
-        _log.info("request", extra={"fields": fields})
+
+def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request that was answered, and write its line."""
+    metrics.request(route, method, status, seconds)
+    if facts.error_code is not None:
+        metrics.rejected(facts.error_code)[0] += 1
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    code = {} if facts.error_code is None else {"code": facts.error_code}
+    fields = {
+        "request_id": facts.request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "milliseconds": round(seconds * 1e3, 3),
+        **code,
+        **facts.fields,
+    }
+    _log.info("request", extra={"fields": fields})
 
 
-def _request_id(headers: Headers) -> str:
+def request_id(headers: Headers) -> str:
+    """The caller's own id if it is one that can be shown, else a new one."""
     given = headers.get(REQUEST_ID_HEADER, "")
     # An id is no secret; the system's source of randomness would let go of the interpreter for it.
     return given if _SANE_ID.fullmatch(given) else f"{_random.getrandbits(64):016x}"
