@@ -129,9 +129,11 @@ def check_store(settings: "Settings") -> None:
 
 def check_state(settings: "Settings") -> None:
     """Raises StateUnavailable when baselines could not be kept."""
+    from service.models.choices import ChoicesFile
     from service.state import SqliteState
 
     SqliteState(settings.state, settings.max_assets).close()
+    ChoicesFile(settings.state)
 
 
 def check_tls(settings: "Settings") -> None:
@@ -303,6 +305,8 @@ async def banner(resources: "Resources", url: str) -> str:
     for version in models.all():
         if version.loaded:
             mark = "  (default)" if version.loaded is default else ""
+            if models.live(version.name) is not version.loaded:
+                mark = "  (only where it is named)"
             lines.append(f"model {version.name} version {version.number} loaded{mark}")
         else:
             lines.append(f"model {version.name} version {version.number} REFUSED: {version.reason}")

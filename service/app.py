@@ -30,6 +30,8 @@ from service.http.security import SecurityHeaders, cors
 from service.measuring.ledger import Ledger
 from service.measuring.metrics import Metrics
 from service.models import Models
+from service.models.shadow import Shadow
+from service.models.watching import Watcher
 from service.resources import LifespanState, Resources
 from service.settings import MEGABYTE, Settings
 from service.state import SqliteState
@@ -54,16 +56,21 @@ def create_app(
     metrics = Metrics(release(), settings.metric_assets, ledger)
     metrics.queue_limit[0] = settings.queue_windows
     metrics.body_bytes_limit[0] = settings.max_bodies_mb * MEGABYTE
+    metrics.network_bytes_limit[0] = settings.models_mb * MEGABYTE
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         models = Models(settings, open_runtime, metrics)
         state = SqliteState(settings.state, settings.max_assets)
-        assets = Assets(state, models, open_runtime, settings.runtime_threads, metrics)
+        assets = Assets(state, models, metrics)
+        watcher = Watcher(models, assets.adopt, assets.catch_up, settings.models_poll_s)
+        shadow = Shadow(models, assets.baselines, metrics)
         bodies = BodyBudget(int(settings.max_bodies_mb * MEGABYTE), metrics.body_bytes)
         resources = Resources(
             settings=settings,
             models=models,
+            watcher=watcher,
+            shadow=shadow,
             assets=assets,
             keyring=keyring,
             rates=Rates(settings.requests_per_s, settings.request_burst_s),
@@ -74,9 +81,12 @@ def create_app(
             draining=app.state.draining,
         )
         loading = asyncio.create_task(_load(resources, on_loaded))
+        beside = [asyncio.create_task(watcher.run()), asyncio.create_task(shadow.run())]
         yield LifespanState(resources=resources)
         resources.draining.set()
         await loading
+        for task in beside:
+            task.cancel()
         await asyncio.to_thread(models.close, settings.shutdown_timeout_s)
         await asyncio.to_thread(assets.close)
         resources.pool.shutdown()

@@ -5,16 +5,16 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from detector import Baseline, Detector
 from detector.errors import BaselineRefused
-from detector.runtime import OpenRuntime
 from detector.windows import Floats
 from service.errors import BaselineNotFound, DeadlinePassed, QueueFull, StateUnavailable
 from service.measuring.metrics import Metrics
-from service.models import LoadedModel, Models, second_detector
+from service.models import LoadedModel, Models
 from service.state import Commissioned, Commissioning, SqliteState, StoredBaseline
 
 _log = logging.getLogger(__name__)
@@ -29,17 +29,16 @@ class Assets:
     asset does not hold up the judging of the others.
     """
 
-    def __init__(
-        self, state: SqliteState, models: Models, open_runtime: OpenRuntime, threads: int, metrics: Metrics
-    ) -> None:
+    def __init__(self, state: SqliteState, models: Models, metrics: Metrics) -> None:
         self._state = state
         self._models = models
-        self._open_runtime = open_runtime
-        self._threads = threads
         self._metrics = metrics
         self._worker = ThreadPoolExecutor(1, "offnormal commissioning")
         self._reader = ThreadPoolExecutor(1, "offnormal state")
-        self._detectors: dict[str, Detector] = {}
+        # Let go of with the model: a version that answers no more costs nothing.
+        self._detectors: WeakKeyDictionary[LoadedModel, Detector] = WeakKeyDictionary()
+        self._not_adopted: WeakKeyDictionary[LoadedModel, set[tuple[str, float]]] = WeakKeyDictionary()
+        self._adopted_at = -1
         self._under_way = 0
         self._known: dict[str, dict[str, StoredBaseline]] = {}
         self._known_at = -1
@@ -101,8 +100,23 @@ class Assets:
             raise DeadlinePassed("commissioning took too long; nothing was stored") from None
 
     def adopt(self, model: LoadedModel) -> None:
-        """Set up a version, before it answers, for every asset that was commissioned without it. Blocks."""
-        self._worker.submit(self._adopt, model).result()
+        """Set up a version, before it answers, for every asset that was commissioned without it. Blocks.
+
+        One asset after the other, so that commissionings asked for meanwhile take their turn in between.
+        """
+        for asset in self._state.lacking(model.ref.name, model.ref.sha256):
+            self._worker.submit(self._adopt, model, asset).result()
+
+    def catch_up(self) -> None:
+        """The same for every version that answers: another worker may have commissioned an asset while this
+        one was loading a version, or the other way round. Blocks."""
+        counter = self._state.change_counter()
+        if counter == self._adopted_at:
+            return
+        for version in self._models.all():
+            if version.loaded:
+                self.adopt(version.loaded)
+        self._adopted_at = counter
 
     async def count(self) -> None:
         """Tell the metrics how many assets there are, whichever worker commissioned them."""
@@ -151,24 +165,26 @@ class Assets:
         created = self._state.save(given, baselines)
         return StoredBaseline(baselines[model.ref.sha256, model.ref.version], given.created), created
 
-    def _adopt(self, model: LoadedModel) -> None:
-        for asset in self._state.lacking(model.ref.name, model.ref.sha256):
-            given = self._state.commissioning(asset, model.ref.name)
-            if given is None:
-                continue
-            try:
-                values = _in_order(given, model.detector.sensors)
-                baseline = self._detector(model).commission(values, given.timestamps)
-            except BaselineRefused as error:
-                fields = {"asset": asset, "model": model.ref.name, "version": model.ref.version}
-                _log.warning("baseline not carried over", extra={"fields": {**fields, "reason": str(error)}})
-            else:
-                self._state.add(given, model.ref.sha256, model.ref.version, baseline)
+    def _adopt(self, model: LoadedModel, asset: str) -> None:
+        given = self._state.commissioning(asset, model.ref.name)
+        refused = self._not_adopted.setdefault(model, set())
+        if given is None or (asset, given.created) in refused:
+            return
+        try:
+            values = _in_order(given, model.detector.sensors)
+            baseline = self._detector(model).commission(values, given.timestamps)
+        except BaselineRefused as error:
+            refused.add((asset, given.created))
+            fields = {"asset": asset, "model": model.ref.name, "version": model.ref.version}
+            _log.warning("baseline not carried over", extra={"fields": {**fields, "reason": str(error)}})
+        else:
+            self._state.add(given, model.ref.sha256, model.ref.version, baseline)
 
     def _detector(self, model: LoadedModel) -> Detector:
-        if model.ref.sha256 not in self._detectors:
-            self._detectors[model.ref.sha256] = second_detector(model, self._open_runtime, self._threads)
-        return self._detectors[model.ref.sha256]
+        found = self._detectors.get(model)
+        if found is None:
+            found = self._detectors[model] = self._models.second_detector(model)
+        return found
 
 
 def _in_order(given: Commissioning, sensors: tuple[str, ...]) -> Floats:

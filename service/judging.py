@@ -48,6 +48,7 @@ async def judge(task: Task, resources: Resources, deadline: float, facts: Facts)
     stage_seconds("verdict").observe(judged.verdict_s)
     assets = [window.asset for window in task.windows]
     facts.fields["verdicts"] = task.model.metrics.judged(windows, assets, judged.verdicts, judged.evidence)
+    resources.shadow.offer(task.model, windows, assets, judged.verdicts, task.options)
     return judged.verdicts
 
 

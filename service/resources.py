@@ -17,6 +17,8 @@ from service.http.rates import Rates
 from service.http.request_log import facts_of
 from service.measuring.metrics import Metrics
 from service.models import Models
+from service.models.shadow import Shadow
+from service.models.watching import Watcher
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ class Resources:
 
     settings: Settings
     models: Models
+    watcher: Watcher
+    shadow: Shadow
     assets: Assets
     keyring: Keyring
     rates: Rates

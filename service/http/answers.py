@@ -52,6 +52,7 @@ def versions(known: Sequence[Version]) -> list[wire.VersionSummary]:
             version.reason,
             version.loaded.ref.sha256 if version.loaded else None,
             version.loaded.detector.manifest.created if version.loaded else None,
+            version.loaded is not None and version.loaded.in_memory,
         )
         for version in known
     ]

@@ -58,6 +58,12 @@ class Operation:
     or_csv: bool = False
 
 
+_CHOOSING = Operation(
+    "Models",
+    {200: wire.ModelSummary},
+    (*_KEY, *_BODY, *_MODEL, "state_unavailable", "deadline_passed"),
+    {"application/json": {"schema": {"$ref": SCHEMA_REF.format(name="VersionChoice")}}},
+)
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/classify", "post"): Operation(
         "Classify",
@@ -127,6 +133,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Assets", {204: None}, (*_KEY, *_MODEL, "baseline_not_found", "invalid_asset", "state_unavailable")
     ),
     ("/models", "get"): Operation("Models", {200: wire.ModelList}, _KEY),
+    ("/models/reload", "post"): Operation(
+        "Models", {200: wire.Reloaded}, (*_KEY, "state_unavailable", "deadline_passed")
+    ),
+    ("/models/{name}/live", "put"): _CHOOSING,
+    ("/models/{name}/challenger", "put"): _CHOOSING,
     ("/models/{name}", "get"): Operation(
         "Models", {200: wire.ModelDetail}, (*_KEY, *_MODEL, "wrong_content")
     ),

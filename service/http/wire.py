@@ -240,20 +240,32 @@ class ClassifyResponse(Struct, frozen=True):
 
 
 class VersionSummary(Struct, frozen=True):
-    """`state`: `loading`, `ready` or `refused`; `reason` says why it was refused."""
+    """`state`: `loading`, `ready` or `refused`. `reason` says why it was refused; where it is `ready`, why
+    the files that lie in the store now would be. `in_memory`: of the worker that answers; a network that is
+    not is opened by the next window for it."""
 
     version: int
     state: Literal["loading", "ready", "refused"]
     reason: str | None = None
     sha256: str | None = None
     created: str | None = None
+    in_memory: bool = False
 
 
 class ModelSummary(Struct, frozen=True):
-    """One model of the store, its versions newest first. `default`: answers requests that name no model."""
+    """One model of the store, its versions newest first. `default`: answers requests that name no model.
+
+    `live`: the version that answers requests that name none. `chosen`: the version that somebody promoted or
+    rolled back to; null: the newest good one answers. `challenger`: is tried beside the live version.
+    `previous`: the version that a roll-back goes to.
+    """
 
     name: str
     default: bool
+    live: int | None
+    chosen: int | None
+    challenger: int | None
+    previous: int | None
     versions: list[VersionSummary]
 
 
@@ -261,6 +273,28 @@ class ModelList(Struct, frozen=True):
     """All models of the store, also those that were refused."""
 
     default: str | None
+    models: list[ModelSummary]
+
+
+class VersionChoice(Struct, frozen=True, forbid_unknown_fields=True):
+    """A version of a model, or null for none in particular."""
+
+    version: Annotated[int, Meta(ge=1)] | None
+
+
+class StoreChange(Struct, frozen=True):
+    """What became of one version: `loaded`, `refused` with the reason, or `removed`."""
+
+    model: str
+    version: int
+    change: Literal["loaded", "refused", "removed"]
+    reason: str | None = None
+
+
+class Reloaded(Struct, frozen=True):
+    """What a look at the store changed in the worker that answers; the others look too."""
+
+    changes: list[StoreChange]
     models: list[ModelSummary]
 
 
@@ -377,6 +411,8 @@ SCHEMAS = (
     AssetList,
     ModelList,
     ModelDetail,
+    VersionChoice,
+    Reloaded,
     Alive,
     Ready,
     Problem,

@@ -127,7 +127,9 @@ class Metrics:
             "network_bytes", "What the networks in memory take at most, estimated.", live=True
         )
         self.network_bytes_limit = gauge(
-            "network_bytes_limit", "Bytes of networks beyond which those used longest ago are closed.", live=True
+            "network_bytes_limit",
+            "Bytes of networks beyond which those used longest ago are closed.",
+            live=True,
         )
         self.challenger_windows = counter(
             "challenger_windows",

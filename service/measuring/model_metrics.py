@@ -129,6 +129,10 @@ class ModelMetrics:
         with self._metrics.lock:
             self._drift += weight * (mean - self._drift)
 
+    def retire(self) -> None:
+        """The model answers no more. What it counted stays."""
+        self._info[:] = 0.0
+
     def normal_errors(self, baseline: Baseline | None) -> dict[int, float]:
         """Percentiles of the reconstruction error in normal operation, judged by a baseline.
 
@@ -172,7 +176,8 @@ class ModelMetrics:
         """What does not change while the model is loaded."""
         metrics, manifest = self._metrics, detector.manifest
         told = {**self.labels, "sha256": detector.artefact.sha256, "runtime": detector.runtime.name}
-        metrics.model_info.add([told], 1.0)
+        self._info = metrics.model_info.add([told])
+        self._info[:] = 1.0
         metrics.model_created.add([self.labels], datetime.fromisoformat(manifest.created).timestamp())
         metrics.false_alarm_rate.add([self.labels], manifest.default_false_alarm_rate)
         for by_asset, kind in _BASELINES.items():

@@ -1,0 +1,117 @@
+"""What is known of the models at one moment: versions, which of them answers, which is tried beside it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from detector.errors import DetectorError, ModelNotFound
+from service.errors import NotReady
+from service.models.choices import Choice, Choices
+from service.models.version import LoadedModel, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Never changed, only replaced as a whole: readers need no lock, and a switch is one assignment.
+
+    versions: name -> number -> version. named_default: as the settings say. finished: whether the store was
+    gone through once, for good or bad.
+    """
+
+    named_default: str | None
+    choices: Choices
+    versions: Mapping[str, Mapping[int, Version]] = field(default_factory=dict)
+    finished: bool = False
+    _live: Mapping[str, LoadedModel] = field(init=False)
+
+    def __post_init__(self) -> None:
+        live = {name: model for name in self.versions if (model := self._answering(name)) is not None}
+        object.__setattr__(self, "_live", live)
+
+    def put(self, version: Version) -> "Catalogue":
+        of_name = {**self.versions.get(version.name, {}), version.number: version}
+        return replace(self, versions={**self.versions, version.name: of_name})
+
+    def without(self, name: str, number: int) -> "Catalogue":
+        of_name = {k: v for k, v in self.versions.get(name, {}).items() if k != number}
+        others = {k: v for k, v in self.versions.items() if k != name}
+        return replace(self, versions={**others, name: of_name} if of_name else others)
+
+    def all(self) -> Iterator[Version]:
+        """Names in order, newest first."""
+        for name in sorted(self.versions):
+            yield from self.of(name)
+
+    def of(self, name: str) -> list[Version]:
+        """Newest first; empty for a name that is unknown."""
+        known = self.versions.get(name, {})
+        return [known[number] for number in sorted(known, reverse=True)]
+
+    def get(self, name: str, number: int) -> Version | None:
+        return self.versions.get(name, {}).get(number)
+
+    def live(self, name: str) -> LoadedModel | None:
+        """What answers requests that name the model and no version of it."""
+        return self._live.get(name)
+
+    def challenger(self, name: str) -> LoadedModel | None:
+        """What is tried beside the live version, if that is loaded and another one."""
+        number = self.choices.of(name).challenger
+        version = None if number is None else self.get(name, number)
+        loaded = version.loaded if version else None
+        return None if loaded is self.live(name) else loaded
+
+    def previous(self, name: str) -> int | None:
+        """The version to go back to: the one that answered before, else the next older good one."""
+        live = self.live(name)
+        if live is None:
+            return None
+        known = {version.number: version for version in self.of(name)}
+        # One that is not among the newest any more is loaded when it is gone back to.
+        before = [n for n in self.choices.of(name).before if n not in known or known[n].loaded]
+        older = [n for n, version in known.items() if version.loaded and n < live.ref.version]
+        return before[-1] if before else next(iter(older), None)
+
+    def default_name(self) -> str | None:
+        """The model that the settings name, else the first one that answers."""
+        return self.named_default or next(iter(sorted(self._live)), None)
+
+    def find(self, name: str | None, number: int | None) -> LoadedModel:
+        """Raises NotReady while it is loading or none is loaded, ModelNotFound saying what there is."""
+        if name is None:
+            name = self.default_name()
+            if name is None:
+                raise NotReady(
+                    "no model could be loaded; /models says why"
+                    if self.finished
+                    else "models are being loaded"
+                )
+        version = None if number is None else self.get(name, number)
+        loaded = self.live(name) if number is None else (version.loaded if version else None)
+        if loaded is not None:
+            return loaded
+        if not self.finished:
+            raise NotReady("models are being loaded")
+        raise self.not_found(name, number)
+
+    def not_found(self, name: str, number: int | None) -> DetectorError:
+        known = self.of(name)
+        if number is not None and known:
+            refused = next((v.reason for v in known if v.number == number and v.state == "refused"), None)
+            there = ", ".join(str(v.number) for v in known if v.loaded) or "none"
+            why = f" was refused ({refused})" if refused else " is not loaded"
+            return ModelNotFound(f"version {number} of model {name!r}{why}; loaded are: {there}")
+        if known:
+            return ModelNotFound(f"no version of model {name!r} could be loaded: {known[0].reason}")
+        names = sorted({version.name for version in self.all() if version.loaded})
+        return ModelNotFound(f"no model {name[:80]!r} is loaded; loaded are: {', '.join(names) or 'none'}")
+
+    def _answering(self, name: str) -> LoadedModel | None:
+        """The version that was chosen. Failing that, the newest good one that is not newer than it, so that
+        what was rolled back from stays so; failing that, any. A challenger answers only if nothing else can.
+        """
+        choice: Choice = self.choices.of(name)
+        good = [version for version in self.of(name) if version.loaded]
+        tried = [version for version in good if version.number != choice.challenger]
+        if choice.live is not None:
+            tried = [v for v in tried if v.number <= choice.live] or tried
+        return next(iter(tried or good), Version(name, 0, "loading")).loaded
