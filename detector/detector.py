@@ -1,5 +1,6 @@
 """A trained model in use: windows in, verdicts out."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from detector.errors import BaselineRefused, UnsupportedBudget
 from detector.manifest import Level, Manifest
 from detector.onnx_runtime import OnnxRuntime
 from detector.operation import Operation
-from detector.quality import Issue, QualityRules
+from detector.quality import Issue, Quality, QualityRules
 from detector.runtime import OpenRuntime, Outputs, Runtime
 from detector.scores import (
     classifier_score,
@@ -64,8 +65,9 @@ class Scores:
 
     probabilities: (windows, classes), calibrated. error: reconstruction error. sensor_errors: (windows,
     sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
-    deviations from the normal level. combined: their weighted mean. p_value: of `combined`. NaN throughout
-    for a window with nothing observed. batch, outputs: what the network was given and gave.
+    deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN throughout
+    for a window with nothing observed. batch, outputs: what the network was given and gave. quality: of the
+    readings.
     """
 
     probabilities: Floats
@@ -77,6 +79,7 @@ class Scores:
     p_value: Floats
     batch: Batch
     outputs: Outputs
+    quality: list[Quality]
 
 
 class Detector:
@@ -123,7 +126,6 @@ class Detector:
     def interpret(self, windows: Sequence[Window], batch: Batch, outputs: Outputs) -> Scores:
         """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
         errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
-        by_asset = np.array([window.baseline is not None for window in windows])
         calibration = self.manifest.calibration
         class_score = standardise_score(
             classifier_score(outputs.logits), *self._levels(windows, "classifier")
@@ -139,13 +141,10 @@ class Detector:
             classifier=class_score,
             reconstruction=error_score,
             combined=combined,
-            p_value=np.where(
-                by_asset,
-                p_values(combined, self._normal_scores[True]),
-                p_values(combined, self._normal_scores[False]),
-            ),
+            p_value=self._p_values(windows, combined),
             batch=batch,
             outputs=outputs,
+            quality=self._qualities(windows),
         )
 
     def evidence(self, scores: Scores, indices: Sequence[int]) -> Floats:
@@ -160,18 +159,16 @@ class Detector:
         return reconstruction_score(errors, self._typical, distances)
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
-        """Decide on one window of a scored batch. Raises UnsupportedBudget."""
+        """Decide on one window of a scored batch; `explain` adds contributions. Raises UnsupportedBudget."""
         baseline = window.baseline
         limit = self.score_limit(options.false_alarm_rate, by_asset=baseline is not None)
-        left_out = self._left_out_for(baseline)
-        shift = None if baseline is None else baseline.center - self._center
-        quality = self._rules.inspect(window.values, left_out, shift, window.notes)
+        quality = scores.quality[index]
         combined = float(scores.combined[index])
         # A plant that shut down freezes most of its sensors, far from where they were. The head would take a
         # dead data link for the same: it sees that they do not move, the reconstruction only where they are.
         far = float(scores.reconstruction[index]) >= limit
         judgeable = quality.judgeable or (quality.mostly_stuck and far and combined >= limit)
-        if not judgeable or not np.isfinite(combined):
+        if not judgeable or not math.isfinite(combined):
             return Verdict(
                 Ruling.CANNOT_JUDGE, None, None, None, None, None, None, None, quality, baseline is not None
             )
@@ -186,22 +183,32 @@ class Detector:
             reconstruction_error=float(scores.error[index]),
             score=combined,
             p_value=float(scores.p_value[index]),
-            contributions=contributions(
-                self.evidence(scores, [index])[0], scores.sensor_errors[index], self.sensors
-            )
-            if options.explain
-            else None,
-            expected=self._expected(scores, index, window, left_out) if options.reconstruct else None,
+            contributions=None,
+            expected=self._expected(scores, index, window) if options.reconstruct else None,
             quality=quality,
             by_asset_baseline=baseline is not None,
         )
+
+    def explain(self, verdict: Verdict, scores: Scores, index: int, evidence: Floats) -> Verdict:
+        """A verdict with each sensor's contribution, unless there is none to explain.
+
+        evidence: (sensors,), of the window (`evidence`), best had for all windows of a batch at once.
+        """
+        if verdict.ruling is Ruling.CANNOT_JUDGE:
+            return verdict
+        told = contributions(evidence, scores.sensor_errors[index], self.sensors)
+        return replace(verdict, contributions=told)
 
     def judge(self, windows: Sequence[Window], options: Options = Options()) -> list[Verdict]:
         """Score and decide on windows that share their options, in batches."""
         verdicts: list[Verdict] = []
         for part in in_batches(windows):
             scores = self.score(part)
-            verdicts += [self.verdict(w, scores, i, options) for i, w in enumerate(part)]
+            ruled = [self.verdict(w, scores, i, options) for i, w in enumerate(part)]
+            if options.explain:
+                evidence = self.evidence(scores, range(len(part)))
+                ruled = [self.explain(v, scores, i, evidence[i]) for i, v in enumerate(ruled)]
+            verdicts += ruled
         return verdicts
 
     def score_limit(self, false_alarm_rate: float | None = None, *, by_asset: bool = False) -> float:
@@ -253,14 +260,32 @@ class Detector:
             reconstruction.append(self._reconstruction_score(errors, batch, outputs))
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
+    def _p_values(self, windows: Sequence[Window], combined: Floats) -> Floats:
+        by_asset = [window.baseline is not None for window in windows]
+        values = p_values(combined, self._normal_scores[False])
+        if any(by_asset):
+            values = np.where(by_asset, p_values(combined, self._normal_scores[True]), values)
+        return values
+
     def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
-        """Mean and deviation of a raw score on normal windows, by window: its asset's own, or the model's."""
-        levels = []
-        for window in windows:
-            normal = self.manifest.calibration.normal_operation(window.baseline is not None)
-            own = None if window.baseline is None else getattr(window.baseline, kind)
-            levels.append(own or getattr(normal, kind))
+        """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows,)."""
+        of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
+        if all(window.baseline is None for window in windows):
+            return np.array([of_model.mean]), np.array([of_model.sd])
+        of_assets: Level = getattr(self.manifest.calibration.normal_operation(by_asset=True), kind)
+        levels = [
+            of_model if window.baseline is None else getattr(window.baseline, kind) or of_assets
+            for window in windows
+        ]
         return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
+
+    def _qualities(self, windows: Sequence[Window]) -> list[Quality]:
+        values, notes = [window.values for window in windows], [window.notes for window in windows]
+        if all(window.baseline is None for window in windows):
+            return self._rules.inspect(values, self._left_out[None], None, notes)
+        left_out = np.stack([self._left_out_for(window.baseline) for window in windows])
+        center = [self._center if w.baseline is None else w.baseline.center for w in windows]
+        return self._rules.inspect(values, left_out, np.array(center) - self._center, notes)
 
     def _left_out_for(self, baseline: Baseline | None) -> Bools:
         left_out = self._left_out if baseline is None else self._left_out | baseline.left_out
@@ -282,13 +307,13 @@ class Detector:
             batch = replace(batch, observed=batch.observed & ~left_out[:, None, :])
         return batch
 
-    def _expected(self, scores: Scores, index: int, window: Window, left_out: Bools) -> Floats:
+    def _expected(self, scores: Scores, index: int, window: Window) -> Floats:
         center = self._center if window.baseline is None else window.baseline.center
         scale = self._scale if window.baseline is None else window.baseline.scale
         expected = (
             scores.outputs.reconstruction[index, : len(window.values)].astype(np.float64) * scale + center
         )
-        return np.asarray(np.where(left_out, np.nan, expected))
+        return np.where(self._left_out_for(window.baseline), np.nan, expected)
 
 
 def in_batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:

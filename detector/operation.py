@@ -3,11 +3,12 @@
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.errors import ArtefactRefused
 from detector.statistics import WindowStatistics
@@ -87,18 +88,8 @@ class Operation:
         Sensors that were not observed are marginalised out.
         """
         distances = np.full(len(level), np.nan)
-        observed = np.isfinite(level)
-        patterns = np.concatenate([observed, lengths[:, None]], axis=1)
-        if len(level) > 1 and (patterns != patterns[0]).any():
-            kinds, which = np.unique(patterns, axis=0, return_inverse=True)
-        else:
-            kinds, which = patterns[:1], np.zeros(len(level), np.intp)
-        for kind in range(len(kinds)):
-            seen, rows = kinds[kind, :-1].astype(np.bool_), np.flatnonzero(which == kind)
-            if seen.any():
-                away = (level[rows] - self.level)[:, seen]
-                inverse = self._inverse(seen, int(kinds[kind, -1]))
-                distances[rows] = np.einsum("ws,st,wt->w", away, inverse, away) / seen.sum()
+        for rows, seen, away, inverse in self._alike(level, lengths):
+            distances[rows] = ((away @ inverse) * away).sum(axis=1) / seen.sum()
         return distances
 
     def evidence(self, statistics: WindowStatistics, errors: Floats, lengths: Ints) -> Floats:
@@ -112,17 +103,32 @@ class Operation:
         """
         observed = np.isfinite(statistics.level)
         total = np.where(observed, 0.0, np.nan)
-        for row in range(len(total)):
-            seen = observed[row]
-            if seen.any():
-                inverse = self._inverse(seen, int(lengths[row]))
-                pull = inverse @ (statistics.level[row] - self.level)[seen]
-                total[row, seen] += np.square(pull) / np.diag(inverse)
+        for rows, seen, away, inverse in self._alike(statistics.level, lengths):
+            total[np.ix_(rows, seen)] += np.square(away @ inverse) / np.diag(inverse)
         total += _squared(statistics.scatter, self.scatter, self.scatter_sd, -DEVIATION_LIMIT)
         total += _squared(statistics.roughness, self.roughness, self.roughness_sd, -DEVIATION_LIMIT)
         with np.errstate(invalid="ignore"):
             total += _squared(log_error(errors), self.log_error, self.log_error_sd, 0.0)
         return total
+
+    def _alike(
+        self, level: Floats, lengths: Ints
+    ) -> Iterator[tuple[NDArray[np.intp], Bools, Floats, Floats]]:
+        """Windows of the same observed sensors and the same length, which share an inverse covariance.
+
+        Yields their places (rows,), the sensors that they observed (sensors,), how far these are from the
+        level of normal operation (rows, observed), and the inverse (observed, observed).
+        """
+        patterns = np.concatenate([np.isfinite(level), lengths[:, None]], axis=1)
+        if len(level) > 1 and (patterns != patterns[0]).any():
+            kinds, which = np.unique(patterns, axis=0, return_inverse=True)
+        else:
+            kinds, which = patterns[:1], np.zeros(len(level), np.intp)
+        for kind in range(len(kinds)):
+            seen, rows = kinds[kind, :-1].astype(np.bool_), np.flatnonzero(which == kind)
+            if seen.any():
+                away = (level[rows] - self.level)[:, seen]
+                yield rows, seen, away, self._inverse(seen, int(kinds[kind, -1]))
 
     def _inverse(self, seen: Bools, length: int) -> Floats:
         """Inverse covariance of the level of the observed sensors, for a window of that many steps."""

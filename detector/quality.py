@@ -1,11 +1,13 @@
 """What is wrong with the readings of a window, before anything is said about the machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.manifest import Manifest
-from detector.windows import Bools, Floats
+from detector.windows import Bools, Floats, pad
 
 # A window is judged only if at least this share of its readings, and of its sensors, is alive.
 LEAST_OBSERVED = 0.5
@@ -48,16 +50,25 @@ class Quality:
     mostly_stuck: bool = False
 
 
-def flat_tail(values: Floats) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
+def flat_tail(values: Floats) -> NDArray[np.intp]:
     """Consecutive equal readings at the end of each sensor, steps; missing readings are passed over.
 
-    values: (steps, sensors), NaN missing. Returns (sensors,); 0 where nothing was observed.
+    values: (windows, steps, sensors), NaN missing. Returns (windows, sensors); 0 where nothing was observed.
     """
-    newest_first = values[::-1]
-    observed = np.isfinite(newest_first)
-    newest = newest_first[observed.argmax(axis=0), np.arange(values.shape[1])]
-    unbroken = np.logical_and.accumulate((newest_first == newest) | ~observed)
-    return np.asarray((unbroken & observed).sum(axis=0))
+    tail = np.ones((len(values), values.shape[2]), np.intp)
+    # Nearly all sensors moved with their last step, and need no second look.
+    if values.shape[1] > 1:
+        with np.errstate(invalid="ignore"):
+            unsure = ~(np.abs(values[:, -1] - values[:, -2]) > 0)
+    else:
+        unsure = np.ones(tail.shape, np.bool_)
+    if unsure.any():
+        newest_first = values.transpose(0, 2, 1)[unsure][:, ::-1]
+        observed = np.isfinite(newest_first)
+        newest = newest_first[np.arange(len(newest_first)), observed.argmax(axis=1)]
+        unbroken = np.logical_and.accumulate((newest_first == newest[:, None]) | ~observed, axis=1)
+        tail[unsure] = (unbroken & observed).sum(axis=1)
+    return tail
 
 
 def allowed_range(manifest: Manifest) -> tuple[Floats, Floats]:
@@ -73,7 +84,7 @@ class QualityRules:
 
     def __init__(self, manifest: Manifest) -> None:
         sensors = manifest.sensors
-        self._names = manifest.sensor_names
+        self._issues = [[Issue(name, kind) for kind in _SENSOR_ISSUES] for name in manifest.sensor_names]
         self._minimum_steps = manifest.window.minimum_steps
         self._flat_limit = np.array(
             [
@@ -87,46 +98,59 @@ class QualityRules:
 
     def inspect(
         self,
-        values: Floats,
+        windows: Sequence[Floats],
         left_out: Bools,
         shift: Floats | None = None,
-        notes: tuple[Issue, ...] = (),
-    ) -> Quality:
-        """Judge the readings of one window.
+        notes: Sequence[tuple[Issue, ...]] | None = None,
+    ) -> list[Quality]:
+        """Judge the readings of windows, all at once: window by window it would cost several times as much.
 
-        values: (steps, sensors), engineering units, NaN missing.
-        left_out: bool (sensors,); sensors that are reported but not judged.
-        shift: (sensors,), how far the asset's own centre lies from the model's; moves the allowed range.
-        notes: issues already known of the window, e.g. that steps were dropped.
+        windows: each (steps, sensors), engineering units, NaN missing.
+        left_out: bool (1 or windows, sensors); sensors that are reported but not judged.
+        shift: (windows, sensors), how far each asset's own centre lies from the model's; moves the allowed
+            range.
+        notes: issues already known of each window, e.g. that steps were dropped.
         """
-        observed = np.isfinite(values)
-        share = observed.mean(axis=0)
-        flat = (flat_tail(values) >= self._flat_limit) & (share > 0)
-        moved = values if shift is None else values - shift
-        with np.errstate(invalid="ignore"):
-            outside = ((moved < self._low) | (moved > self._high)).any(axis=0)
-
-        found = np.stack([share == 0, (share > 0) & (share < 1), flat, outside, left_out], axis=1)
-        issues = [
-            *notes,
-            *(
-                Issue(self._names[sensor], _SENSOR_ISSUES[kind])
-                for sensor, kind in np.argwhere(found).tolist()
-            ),
-        ]
-
-        judged = ~left_out
-        observed_share = float(share[judged].mean()) if judged.any() else 0.0
-        alive = (share > 0) & ~flat & judged
-        seen = (share > 0) & judged
-        least = LEAST_OBSERVED * judged.sum()
-        enough = len(values) >= self._minimum_steps and observed_share >= LEAST_OBSERVED and judged.any()
-        judgeable = bool(enough and alive.sum() >= least)
-        return Quality(
-            observed_share,
-            len(values),
-            tuple(issues),
-            judgeable,
-            stuck=bool((flat & judged).any()),
-            mostly_stuck=bool(enough and not judgeable and seen.sum() >= least and alive.any()),
+        values = pad(windows)
+        steps = np.array([len(window) for window in windows])
+        present = np.isfinite(values)
+        share = (
+            np.ones((len(values), values.shape[2]))
+            if present.all()
+            else present.sum(axis=1) / np.maximum(steps, 1)[:, None]
         )
+        seen, gaps = share > 0, (share > 0) & (share < 1)
+        flat = (flat_tail(values) >= self._flat_limit) & seen
+        # Of the extremes, as of every reading; missing ones are passed over, and where all are it is NaN.
+        least, most = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
+        if shift is not None:
+            least, most = least - shift, most - shift
+        outside = (least < self._low) | (most > self._high)
+
+        judged = np.broadcast_to(~left_out, share.shape)
+        count = judged.sum(axis=1)
+        observed = np.where(judged, share, 0.0).sum(axis=1) / np.maximum(count, 1)
+        alive = (seen & ~flat & judged).sum(axis=1)
+        enough = (steps >= self._minimum_steps) & (observed >= LEAST_OBSERVED) & (count > 0)
+        judgeable = enough & (alive >= LEAST_OBSERVED * count)
+        stuck = (flat & judged).any(axis=1)
+        mostly_stuck = (
+            enough & ~judgeable & ((seen & judged).sum(axis=1) >= LEAST_OBSERVED * count) & (alive > 0)
+        )
+
+        issues: list[list[Issue]] = [[] for _ in windows] if notes is None else [list(each) for each in notes]
+        found = np.stack([~seen, gaps, flat, outside, ~judged], axis=2)
+        for window, sensor, kind in np.argwhere(found).tolist():
+            issues[window].append(self._issues[sensor][kind])
+        return [
+            Quality(share, length, tuple(known), fit, stuck=frozen, mostly_stuck=mostly)
+            for share, length, known, fit, frozen, mostly in zip(
+                observed.tolist(),
+                steps.tolist(),
+                issues,
+                judgeable.tolist(),
+                stuck.tolist(),
+                mostly_stuck.tolist(),
+                strict=True,
+            )
+        ]

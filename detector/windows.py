@@ -61,15 +61,25 @@ def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int |
             raise ShapeMismatch(
                 f"window {index} has shape {window.shape}, expected (1..{longest}, {sensors})"
             )
-    if len(windows) > 0 and (lengths == longest).all():
-        readings = np.stack(windows).astype(np.float64, copy=False)
-    else:
-        readings = np.full((len(windows), longest, sensors), np.nan)
-        for index, window in enumerate(windows):
-            readings[index, : len(window)] = window
+    readings = pad(windows, longest) if len(windows) else np.empty((0, longest, sensors))
     observed = np.isfinite(readings)
     readings = np.where(observed, readings, 0.0)
     return Batch(readings, observed, lengths, np.atleast_2d(center), np.atleast_2d(scale))
+
+
+def pad(windows: Sequence[Floats], steps: int | None = None) -> Floats:
+    """At least one window of (steps_i, sensors) as (windows, steps, sensors), NaN after each one's last step.
+
+    steps: those of the longest window unless given.
+    """
+    lengths = {len(window) for window in windows}
+    longest = max(lengths) if steps is None else steps
+    if lengths == {longest}:
+        return np.array(windows, np.float64)
+    padded = np.full((len(windows), longest, windows[0].shape[1]), np.nan)
+    for index, window in enumerate(windows):
+        padded[index, : len(window)] = window
+    return padded
 
 
 def same_period(given_s: float, expected_s: float) -> bool:

@@ -10,8 +10,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -43,8 +44,8 @@ class BatchObserver(Protocol):
 class Judged:
     """The verdicts of one request, and where its time went, seconds.
 
-    evidence: (windows, sensors), how strange each sensor of an anomalous window is (`Operation.evidence`);
-        NaN for the other windows.
+    evidence: (windows, sensors), how strange each sensor of an anomalous window is (`Operation.evidence`),
+        and of any other that was to be explained; NaN for the rest.
     """
 
     verdicts: list[Verdict]
@@ -201,6 +202,10 @@ class Batcher:
         try:
             batch, outputs = self._detector.run(windows)
             scores = self._detector.interpret(windows, batch, outputs)
+            inferred = time.monotonic()
+            ruled = [self._rule(job, scores, first) for job, first in zip(jobs, _places(jobs), strict=True)]
+            evidence = self._evidence(jobs, ruled, scores)
+            results = self._results(jobs, ruled, scores, evidence, started, inferred)
         except Exception as error:
             if len(jobs) == 1:
                 _deliver([(jobs[0], error)])
@@ -208,33 +213,6 @@ class Batcher:
                 for job in jobs:
                     self._run([job])
             return
-        inferred = time.monotonic()
-        results: list[tuple[_Job, Judged | Exception]] = []
-        first = 0
-        for job in jobs:
-            before = time.monotonic()
-            try:
-                verdicts = [
-                    self._detector.verdict(window, scores, first + index, job.options)
-                    for index, window in enumerate(job.windows)
-                ]
-                evidence = self._evidence(scores, first, verdicts)
-            except Exception as error:
-                results.append((job, error))
-            else:
-                results.append(
-                    (
-                        job,
-                        Judged(
-                            verdicts,
-                            evidence,
-                            started - job.submitted,
-                            inferred - started,
-                            time.monotonic() - before,
-                        ),
-                    )
-                )
-            first += len(job.windows)
         _deliver(results)
         try:
             self._observer.batch(windows, batch, outputs, scores, time.monotonic() - started)
@@ -242,12 +220,62 @@ class Batcher:
             _log.exception("the batch could not be counted")
         self._pace.took(len(windows), time.monotonic() - started)
 
-    def _evidence(self, scores: Scores, first: int, verdicts: Sequence[Verdict]) -> Floats:
-        """See `Judged`. All windows of a request at once: one by one would cost more than to score them."""
-        evidence = np.full((len(verdicts), len(self._detector.sensors)), np.nan)
-        if found := [i for i, verdict in enumerate(verdicts) if verdict.ruling is Ruling.ANOMALOUS]:
-            evidence[found] = self._detector.evidence(scores, [first + i for i in found])
+    def _rule(self, job: _Job, scores: Scores, first: int) -> list[Verdict] | Exception:
+        """Verdicts of one request, still without contributions, or what is wrong with it alone."""
+        try:
+            return [
+                self._detector.verdict(window, scores, first + index, job.options)
+                for index, window in enumerate(job.windows)
+            ]
+        except Exception as error:
+            return error
+
+    def _evidence(
+        self, jobs: Sequence[_Job], ruled: Sequence[list[Verdict] | Exception], scores: Scores
+    ) -> Floats:
+        """Of all windows of a batch that need it, (windows, sensors), at once: one by one it would cost more
+        than to score them. NaN for the others."""
+        evidence = np.full((len(scores.combined), len(self._detector.sensors)), np.nan)
+        wanted = [
+            first + index
+            for job, verdicts, first in zip(jobs, ruled, _places(jobs), strict=True)
+            if not isinstance(verdicts, Exception)
+            for index, verdict in enumerate(verdicts)
+            if verdict.ruling is Ruling.ANOMALOUS
+            or (job.options.explain and verdict.ruling is not Ruling.CANNOT_JUDGE)
+        ]
+        if wanted:
+            evidence[wanted] = self._detector.evidence(scores, wanted)
         return evidence
+
+    def _results(
+        self,
+        jobs: Sequence[_Job],
+        ruled: Sequence[list[Verdict] | Exception],
+        scores: Scores,
+        evidence: Floats,
+        started: float,
+        inferred: float,
+    ) -> list[tuple[_Job, Judged | Exception]]:
+        results: list[tuple[_Job, Judged | Exception]] = []
+        for job, verdicts, first in zip(jobs, ruled, _places(jobs), strict=True):
+            if isinstance(verdicts, Exception):
+                results.append((job, verdicts))
+                continue
+            if job.options.explain:
+                verdicts = [
+                    self._detector.explain(verdict, scores, index, evidence[index])
+                    for index, verdict in enumerate(verdicts, first)
+                ]
+            mine = evidence[first : first + len(verdicts)]
+            took_s = time.monotonic() - inferred
+            results.append((job, Judged(verdicts, mine, started - job.submitted, inferred - started, took_s)))
+        return results
+
+
+def _places(jobs: Sequence[_Job]) -> Iterator[int]:
+    """Where each job's windows begin in the batch."""
+    return accumulate((len(job.windows) for job in jobs[:-1]), initial=0)
 
 
 def _deliver(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:

@@ -26,7 +26,32 @@ NAN = np.nan
 )
 def test_length_of_the_flat_end(column, tail):
     values = np.array([column, np.arange(4)], np.float64).T
-    assert flat_tail(values).tolist() == [tail, 1]
+    assert flat_tail(values[None]).tolist() == [[tail, 1]]
+
+
+def test_a_single_step_is_a_flat_end_of_one():
+    assert flat_tail(np.array([[[3.0, NAN]]])).tolist() == [[1, 0]]
+
+
+def test_windows_together_are_found_as_healthy_as_each_alone(tiny_detector):
+    rng = np.random.default_rng(0)
+    baseline = tiny_detector.commission(normal_operation(400, 3) + 40 * SCALE)
+    windows = []
+    for k in range(60):
+        values = normal_operation(int(rng.integers(1, 13)), k)
+        values[rng.random(values.shape) < rng.choice([0, 0.1, 0.7])] = NAN
+        values[int(rng.integers(len(values))) :, k % 3] = values[0, k % 3]
+        values[:, 2] += 200 * (k % 5 == 0)
+        windows.append(Window(values, baseline if k % 4 == 0 else None))
+    together = tiny_detector.score(windows).quality
+    assert together == [tiny_detector.score([window]).quality[0] for window in windows]
+    assert {quality.judgeable for quality in together} == {True, False}
+    assert {item.issue for quality in together for item in quality.issues} == {
+        "missing",
+        "gaps",
+        "flatline",
+        "out_of_range",
+    }
 
 
 def issues(detector, values, sensor):
