@@ -25,6 +25,7 @@ CSV = "text/csv"
 NPY = "application/x-npy"
 TIMEOUT_HEADER = "Request-Timeout"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_PIECE_BYTES = 1_000_000
 
 
 class BodyBudget:
@@ -134,24 +135,33 @@ async def read_body(request: Request, limit: int, deadline: float, hold: Hold) -
     body = b"".join(chunks)
     if encoding == "identity":
         return body
-    plain = await asyncio.to_thread(_gunzip, body, limit)
-    hold.take(len(plain))
-    return plain
+    return await _unpacked(body, limit, hold)
 
 
-def _gunzip(body: bytes, limit: int) -> bytes:
+async def _unpacked(body: bytes, limit: int, hold: Hold) -> bytes:
+    """Piece by piece, each counted before the next: many bombs at once are to be no more than one."""
     decompressor = zlib.decompressobj(_GZIP_WINDOW)
-    try:
-        plain = decompressor.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise UnsupportedEncoding(f"the body is not gzip: {error}", expected="a gzip stream") from None
-    if len(plain) > limit:
-        raise _too_large(limit)
+    pieces: list[bytes] = []
+    size = 0
+    rest = body
+    while not decompressor.eof:
+        try:
+            piece = await asyncio.to_thread(decompressor.decompress, rest, _PIECE_BYTES)
+        except zlib.error as error:
+            raise UnsupportedEncoding(f"the body is not gzip: {error}", expected="a gzip stream") from None
+        rest = decompressor.unconsumed_tail
+        if not piece and not rest:
+            break
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        hold.take(len(piece))
+        pieces.append(piece)
     if not decompressor.eof or decompressor.unused_data:
         raise UnsupportedEncoding(
             "the gzip body is cut short or has data after its end", expected="one gzip stream"
         )
-    return plain
+    return b"".join(pieces)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

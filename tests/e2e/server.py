@@ -53,7 +53,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        found = re.search(r"http://[\w.\[\]:]+\d", self.stderr)
+        found = re.search(r"https?://[\w.\[\]:]+\d", self.stderr)
         assert found, self.stderr
         return found[0]
 
