@@ -25,12 +25,12 @@ NAN = np.nan
     ids=["moving", "flat-end", "flat", "hole", "holes-at-end", "flat-then-hole", "dead", "alternating"],
 )
 def test_length_of_the_flat_end(column, tail):
-    values = np.array([column, np.arange(4)], np.float64).T
+    values = np.array([column, np.arange(4)], np.float64)
     assert flat_tail(values[None]).tolist() == [[tail, 1]]
 
 
 def test_a_single_step_is_a_flat_end_of_one():
-    assert flat_tail(np.array([[[3.0, NAN]]])).tolist() == [[1, 0]]
+    assert flat_tail(np.array([[[3.0], [NAN]]])).tolist() == [[1, 0]]
 
 
 def test_windows_together_are_found_as_healthy_as_each_alone(tiny_detector):
