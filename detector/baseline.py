@@ -19,6 +19,8 @@ LEAST_ROWS = 30
 # An asset's scale is never below this share of what is usual within an asset: a calm commissioning hour must
 # not turn ordinary noise into alarms.
 SCALE_FLOOR = 0.1
+# The square of a larger reading, summed over rows, may be no number any more; the scale would be wrong in silence.
+LARGEST_READING = 1e150
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,16 @@ def commission(values: Floats, model_center: Floats, usual_scale: Floats) -> Bas
 
     model_center: (sensors,); kept for sensors that were never observed. usual_scale: (sensors,), the
     standard deviation that is usual within one asset.
-    Raises BaselineRefused when there are fewer than LEAST_ROWS rows with readings.
+    Raises BaselineRefused when there are fewer than LEAST_ROWS rows with readings, or one is beyond
+    LARGEST_READING.
     """
     usable = np.isfinite(values).any(axis=1)
     if usable.sum() < LEAST_ROWS:
         raise BaselineRefused(f"{int(usable.sum())} rows with readings, expected at least {LEAST_ROWS}")
+    if (np.abs(values) > LARGEST_READING).any():
+        raise BaselineRefused(
+            f"a reading is beyond ±{LARGEST_READING:g}, of which no mean and deviation can be computed"
+        )
     center, scale, moved = measure(values, usual_scale)
     # Where the sensor stood is known no better than it wandered.
     scale = scale * np.sqrt(1.0 + np.square(moved))
