@@ -65,8 +65,8 @@ class Scores:
 
     probabilities: (windows, classes), calibrated. error: reconstruction error. sensor_errors: (windows,
     sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
-    deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN throughout
-    for a window with nothing observed. batch, outputs: what the network was given and gave. quality: of the
+    deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN
+    throughout for a window with nothing observed. batch, outputs: what the network was given and gave. quality: of the
     readings.
     """
 

@@ -7,9 +7,14 @@ from detector.errors import ShapeMismatch
 from detector.manifest import ProbabilityCalibration
 from detector.windows import Bools, Floats, Singles
 
-# One score of a window cannot outvote the other without bound: below, the classifier's confidence in
-# `normal` must not hide a fault that only the reconstruction sees; above, nothing is gained.
+# The classifier's confidence in `normal` must not hide a fault that only the reconstruction sees, and far
+# from normal operation a few deviations more say nothing.
 STANDARD_SCORE_RANGE = (-2.0, 50.0)
+# In the weighted mean no score counts for more than this: otherwise a recording that never settles, whose
+# reconstruction is tens of deviations off, outvotes a head that knows the fault (docs/decisions/0026).
+VOTE_LIMIT = 20.0
+# By so many deviations the reconstruction must exceed an alarm limit to carry it alone.
+ALONE_MARGIN = 10.0
 _TINY = 1e-12
 
 
@@ -81,8 +86,14 @@ def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:
 
 
 def combine(classifier: Floats, reconstruction: Floats, classifier_weight: float) -> Floats:
-    """Weighted mean of the two standardised scores, so that each sees what the other misses."""
-    return np.asarray(classifier_weight * classifier + (1.0 - classifier_weight) * reconstruction)
+    """The alarm score from the two standardised scores, so that each sees what the other misses.
+
+    Their weighted mean, each up to VOTE_LIMIT; or, where that is more, the reconstruction less ALONE_MARGIN:
+    a kind of fault that the head has never seen, and takes for normal, is found all the same.
+    """
+    voted = classifier_weight * np.minimum(classifier, VOTE_LIMIT)
+    voted += (1.0 - classifier_weight) * np.minimum(reconstruction, VOTE_LIMIT)
+    return np.maximum(voted, reconstruction - ALONE_MARGIN)
 
 
 def probabilities(

@@ -41,7 +41,8 @@ class Verdict:
 
     probabilities: one per class of the model, in its order, summing to 1.
     reconstruction_error: mean squared error, standard deviations²; 0 is perfect.
-    score: weighted mean of both standardised scores, in deviations from normal operation; larger is stranger.
+    score: of both standardised scores (`detector.scores.combine`), in deviations from normal operation;
+        larger is stranger.
     p_value: share of held-out normal windows that scored at least as high; small is strange.
     contributions: largest share first; None unless asked for.
     expected: (steps, sensors), what the model expected, engineering units; None unless asked for.

@@ -23,6 +23,8 @@ from training.schedule import learning_rate, loss_weights
 
 # Steps over which the loss is averaged before weights count as the best so far: one batch says little.
 BLOCK_STEPS = 25
+# Units of the head's hidden layer, unless the recipe says otherwise.
+LEAST_HEAD_UNITS, HEAD_UNITS_BY_CLASS = 64, 12
 _OPTIMISERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
 OnStep = Callable[[int, int, float, float], None]
@@ -179,7 +181,7 @@ def begin(
         recipe.dropout,
         recipe.recurrent_dropout,
         recipe.attention,
-        recipe.head_units,
+        head_units(recipe, len(population.classes)),
         recipe.head_dropout,
     )
     operation = measure_operation(experiments, recipe)
@@ -187,6 +189,13 @@ def begin(
     sampler = WindowSampler(experiments, recipe, len(population.classes), rng)
     weights = class_weights(recipe, population.classes, sampler.class_shares)
     return Fitting(network, sampler, recipe, operation, weights)
+
+
+def head_units(recipe: Recipe, classes: int) -> int:
+    """Units of the head's hidden layer: the recipe's, or as many as the classes need."""
+    if recipe.head_units is not None:
+        return recipe.head_units
+    return max(LEAST_HEAD_UNITS, HEAD_UNITS_BY_CLASS * classes)
 
 
 def _adapt(network: keras.Model, operation: Operation) -> None:

@@ -40,7 +40,7 @@ from training.split import Split, split
 
 REPORT_FOLDER = "report"
 # Weight of the classifier's score where it learnt from recorded faults, and where from injected ones alone.
-RECORDED_WEIGHT, INJECTED_WEIGHT = 0.667, 0.333
+RECORDED_WEIGHT, INJECTED_WEIGHT = 0.75, 0.333
 # Deviations beyond which a reading says nothing about a sensor's ordinary dynamics.
 TWIN_LIMIT = 4.0
 # Test recordings that are drawn into the report.
@@ -283,7 +283,7 @@ def _normal_rows(experiments: Sequence[Experiment], population: Population) -> l
 
 
 def _classifier_weight(experiments: Sequence[Experiment], recipe: Recipe) -> float:
-    """What the head has seen of real faults is worth more than imitations (docs/decisions/0013)."""
+    """What the head has seen of real faults is worth more than imitations (docs/decisions/0026)."""
     if recipe.classifier_weight is not None:
         return recipe.classifier_weight
     recorded = any((experiment.state > NORMAL).any() for experiment in experiments)

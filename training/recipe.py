@@ -71,10 +71,11 @@ class Recipe(BaseModel):
     )
     dropout: Share = Field(0.0, description="Dropout on the inputs of recurrent layers.")
     recurrent_dropout: Share = Field(0.0, description="Dropout on the recurrent state.")
-    head_units: Annotated[int, Field(ge=0, le=1024)] = Field(
-        64,
+    head_units: Annotated[int, Field(ge=0, le=1024)] | None = Field(
+        None,
         description="Units of the head's hidden layer, which sees the code and statistics of each sensor; "
-        "with 0 the classes come from the code alone.",
+        "64, or 12 for each class where that is more, unless given; with 0 the classes come from the code "
+        "alone.",
     )
     head_dropout: Share = Field(0.3, description="Dropout in the head.")
     input_clip: Annotated[float, Field(gt=1)] = Field(
@@ -146,7 +147,7 @@ class Recipe(BaseModel):
     )
     classifier_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,
-        description="Weight of the classifier's score in the decision, the rest is the reconstruction's; 2/3 "
+        description="Weight of the classifier's score in the decision, the rest is the reconstruction's; 3/4 "
         "where it learnt from recorded faults and 1/3 where from injected ones alone, unless given.",
     )
     default_false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(

@@ -16,7 +16,7 @@ from evaluation.rivals import MODEL
 from evaluation.verdict_row import ANOMALOUS, NORMAL, VerdictRow
 from history.recording import Recording
 
-BUDGETS = (0.01, 0.02, 0.05, 0.10)
+BUDGETS = (0.01, 0.02, 0.05, 0.075, 0.10)
 RULES = (AlarmAfter(5, 10), AlarmAfter(10, 10))
 # Names of settings, beside those of budgets and rules.
 DEFAULT, PROBABLE = "default", "p >= 0.5"
@@ -68,7 +68,7 @@ def measure(
     first = evaluate(detector, recordings, baseline_rows)
     evaluations, refused = {DEFAULT: first}, {}
     for budget in BUDGETS:
-        report(("stage", f"Judging at {budget:.0%}"))
+        report(("stage", f"Judging at {100 * budget:g} %"))
         try:
             evaluations[str(budget)] = evaluate(detector, recordings, baseline_rows, budget)
         except UnsupportedBudget:

@@ -17,8 +17,6 @@ from training.split import rows_of, split
 
 # What the leaderboard trains on, and what an asset is commissioned from here.
 BASELINE_ROWS = 400
-# Of those, when there is nothing else to train on: thresholds come from the other half.
-UNLABELLED_BASELINE_ROWS = 200
 FOLDS = 5
 # Rows at which windows end that faults are put into: behind the baseline, ahead of the fault.
 HELD_OUT_ROWS = (430, 560)
@@ -38,7 +36,7 @@ def folds(recordings: Sequence[Recording]) -> list[list[Recording]]:
 
 
 def _unlabelled_recipe(part: str) -> Recipe:
-    return recipe(baseline="asset", baseline_rows=UNLABELLED_BASELINE_ROWS, test_share=NO_TEST)
+    return recipe(baseline="asset", baseline_rows=BASELINE_ROWS, test_share=NO_TEST)
 
 
 def _labelled_recipe(part: str) -> Recipe:

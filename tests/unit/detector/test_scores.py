@@ -9,6 +9,8 @@ from hypothesis.extra.numpy import arrays
 from detector.errors import ShapeMismatch
 from detector.manifest import ProbabilityCalibration
 from detector.scores import (
+    ALONE_MARGIN,
+    VOTE_LIMIT,
     classifier_score,
     combine,
     p_values,
@@ -102,19 +104,33 @@ def test_a_perfect_window_has_a_finite_score():
     assert np.isfinite(reconstruction_score(np.zeros((1, 2)), np.ones(2), np.zeros(1))).all()
 
 
-@pytest.mark.parametrize("weight", [1 / 3, 2 / 3], ids=["injected-faults", "recorded-faults"])
+@pytest.mark.parametrize(
+    "weight", [1 / 3, 3 / 4, 1.0], ids=["injected-faults", "recorded-faults", "head-only"]
+)
 def test_a_confident_classifier_cannot_hide_a_large_error(weight):
     confident = standardise_score(np.array([-1e6]), np.array(0.0), np.array(1.0))
-    strange = standardise_score(np.array([20.0]), np.array(0.0), np.array(1.0))
-    assert combine(confident, strange, weight)[0] > 5
+    strange = standardise_score(np.array([25.0]), np.array(0.0), np.array(1.0))
+    assert combine(confident, strange, weight)[0] >= 25.0 - ALONE_MARGIN
+
+
+def test_a_wild_reconstruction_does_not_outvote_a_head_that_knows_the_fault():
+    known_fault = combine(np.array([15.0]), np.array([5.0]), 0.75)[0]
+    never_settled = combine(np.array([-1.0]), np.array([22.0]), 0.75)[0]
+    assert known_fault > never_settled
 
 
 @given(scores, scores, st.floats(0, 1))
-def test_combined_score_lies_between_the_two_and_goes_over_from_one_to_the_other(one, other, weight):
+def test_combined_score_is_the_weighted_mean_but_for_votes_beyond_the_limit(one, other, weight):
     combined = float(combine(np.array([one]), np.array([other]), weight)[0])
-    assert min(one, other) - 1e-9 <= combined <= max(one, other) + 1e-9
-    assert combine(np.array([one]), np.array([other]), 1.0)[0] == one
-    assert combine(np.array([one]), np.array([other]), 0.0)[0] == other
+    mean = weight * min(one, VOTE_LIMIT) + (1 - weight) * min(other, VOTE_LIMIT)
+    assert combined == pytest.approx(max(mean, other - ALONE_MARGIN), abs=1e-9)
+
+
+@given(scores, scores, st.floats(0, 5), st.floats(0, 1))
+def test_combined_score_never_falls_when_one_of_the_two_rises(one, other, more, weight):
+    before = combine(np.array([one]), np.array([other]), weight)[0]
+    assert combine(np.array([one + more]), np.array([other]), weight)[0] >= before - 1e-9
+    assert combine(np.array([one]), np.array([other + more]), weight)[0] >= before - 1e-9
 
 
 @given(logits, arrays(np.float64, 3, elements=st.floats(-2, 50)), calibrations)

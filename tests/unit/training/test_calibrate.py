@@ -111,7 +111,7 @@ def test_a_trained_model_has_a_calibration_that_separates(tiny_detector):
     assert probability.faults == "recorded"
     assert 0.02 < probability.prior < 0.5
     assert probability.classifier_slope + probability.reconstruction_slope > 0
-    assert calibration.classifier_weight == pytest.approx(2 / 3, abs=0.001)
+    assert calibration.classifier_weight == pytest.approx(3 / 4, abs=0.001)
     for by_asset in (False, True):
         scores = calibration.normal_operation(by_asset).scores
         assert scores == sorted(scores)
