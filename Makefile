@@ -15,7 +15,7 @@ SERVE := $(VENV)/.serve
 DEV   := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lock clean train-pump-loop bench-quality
+.PHONY: help serve test check protocol lock clean train-pump-loop bench-quality
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -45,6 +45,9 @@ train-pump-loop: $(DEV) ## Train the embedded model anew from the folder DATA of
 bench-quality: $(DEV) ## Measure all figures of docs/quality.md anew from the data sets in the folder DATA
 	@test -n "$(DATA)" || { echo "error: DATA must name the folder of the data sets: skab, tennessee_eastman, nab_machine_temperature" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.quality "$(DATA)" $(OPTIONS)
+
+protocol: $(DEV) ## Generate the messages of gRPC anew from service/grpc/open_inference.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. service/grpc/open_inference.proto
 
 lock: ## Resolve the locked requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \

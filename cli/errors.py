@@ -5,6 +5,10 @@ import sys
 # Module whose absence is the sign of it: the extra that brings it.
 _EXTRAS = {
     "polars": "parquet",
+    "google": "grpc",
+    "grpc": "grpc",
+    "grpc_health": "grpc",
+    "grpc_reflection": "grpc",
     "tensorflow": "train",
     "keras": "train",
     "scipy": "train",

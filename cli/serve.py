@@ -80,6 +80,7 @@ def serve(
     check_store(settings)
     check_state(settings)
     check_tls(settings)
+    check_grpc(settings)
     listener = listen(settings)
     take_all_descriptors(settings)
     with listener:
@@ -152,14 +153,25 @@ def check_tls(settings: "Settings") -> None:
         raise CommandError(f"{pair} cannot be used for TLS: {error.strerror or error}") from None
 
 
+def check_grpc(settings: "Settings") -> None:
+    """Raises CommandError when its port is taken, ModuleNotFoundError when the extra is not installed."""
+    if settings.grpc_port is not None:
+        import service.grpc.server  # noqa: F401
+
+        bound(settings.host, settings.grpc_port, "OFFNORMAL_GRPC_PORT").close()
+
+
 def listen(settings: "Settings") -> socket.socket:
     """A bound socket, so that a taken port is told before anything is loaded. Raises CommandError."""
+    return bound(settings.host, settings.port, "--port")
+
+
+def bound(host: str, port: int, name: str) -> socket.socket:
+    """A socket bound to an address. name: of what chooses the port. Raises CommandError."""
     try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise CommandError(f"{settings.host}: no address to listen on: {error.strerror}") from None
+        raise CommandError(f"{host}: no address to listen on: {error.strerror}") from None
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:
@@ -168,8 +180,7 @@ def listen(settings: "Settings") -> socket.socket:
     except OSError as error:
         listener.close()
         raise CommandError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            "choose another port with --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another port with {name}"
         ) from None
     return listener
 

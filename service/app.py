@@ -19,6 +19,7 @@ from detector.onnx_runtime import OnnxRuntime
 from detector.runtime import OpenRuntime
 from service.assets import Assets
 from service.errors import ServiceError, WrongContent
+from service.grpc.door import grpc_door
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
 from service.http.body import BodyBudget
 from service.http.doors import DOORS, door_to
@@ -82,8 +83,9 @@ def create_app(
         )
         loading = asyncio.create_task(_load(resources, on_loaded))
         beside = [asyncio.create_task(watcher.run()), asyncio.create_task(shadow.run())]
-        yield LifespanState(resources=resources)
-        resources.draining.set()
+        async with grpc_door(resources, release(), loading):
+            yield LifespanState(resources=resources)
+            resources.draining.set()
         await loading
         for task in beside:
             task.cancel()

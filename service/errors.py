@@ -125,5 +125,9 @@ class DeadlinePassed(ServiceError):
     """The answer was not ready when the caller's patience ended."""
 
 
+class PortUnavailable(ServiceError):
+    """A port cannot be listened on; the service does not start."""
+
+
 class KeysUnreadable(ServiceError):
     """The file of API keys cannot be used; without the keys it was told of, the service does not start."""

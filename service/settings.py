@@ -24,6 +24,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    grpc_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port for gRPC, which needs the extra `grpc`; if not set, there is no gRPC.",
+    )
     workers: PositiveInt = Field(
         1, description="Processes that answer behind the one port; each loads every model."
     )

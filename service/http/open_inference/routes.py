@@ -6,7 +6,6 @@ from functools import partial
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from service.errors import ServiceError
 from service.http import answers
 from service.http.body import JSON, media_type, read_body
 from service.http.open_inference import wire
@@ -26,6 +25,7 @@ from service.judging import judge
 from service.models import Models
 from service.open_inference import metadata, outputs
 from service.open_inference.inference import Inference, find_model, patience_s, understand
+from service.open_inference.refusals import sentence
 from service.resources import ForCallers, ForClassifying, OpenResources, deadline_of
 
 PREFIX = "/v2"
@@ -120,12 +120,7 @@ async def infer(model: str, request: Request, resources: ForClassifying, version
 def refuse(error: Exception, request_id: str) -> Response:
     """An error as the protocol has it: one sentence."""
     problem = problem_of(error, request_id)
-    sentence = problem.detail
-    if isinstance(error, ServiceError) and problem.place and problem.place not in sentence:
-        sentence = f"{problem.place}: {sentence}"
-    if problem.expected:
-        sentence = f"{sentence}; expected: {problem.expected}"
-    refusal = wire.Refusal(sentence, problem.code, request_id)
+    refusal = wire.Refusal(sentence(problem), problem.code, request_id)
     return Response(msgspec.json.encode(refusal), problem.status, headers=headers_of(error), media_type=JSON)
 
 
