@@ -29,8 +29,8 @@ def check(frame: "DataFrame", rows_per_request: int, choices: Choices) -> None:
     """Raises ValueError, saying what is wrong."""
     if len(frame) < 2:
         raise ValueError(f"the frame has {len(frame)} rows, expected at least 2")
-    if rows_per_request < 1:
-        raise ValueError(f"rows_per_request is {rows_per_request}, expected at least 1")
+    if rows_per_request < 2:
+        raise ValueError(f"rows_per_request is {rows_per_request}, expected at least 2")
     if choices.get("reconstruct"):
         raise ValueError("a reconstruction does not fit a row of a frame; `classify` gives it")
 
@@ -40,7 +40,7 @@ def pieces(frame: "DataFrame", steps: int, rows: int | Literal["all", "last"], m
     wanted = len(frame) if rows == "all" else 1 if rows == "last" else min(rows, len(frame))
     for start in range(len(frame) - wanted, len(frame), most):
         stop = min(start + most, len(frame))
-        # At least two rows, or it would be no table.
+        # The service takes a file of two rows at least.
         first = max(0, min(start - steps + 1, stop - 2))
         yield Piece(as_csv(frame.iloc[first:stop]), first, stop - start)
 
