@@ -21,6 +21,8 @@ from detector import Detector, Options, Ruling, Scores, Verdict, Window
 from detector.runtime import Outputs
 from detector.windows import Batch, Floats
 from service.errors import DeadlinePassed, QueueFull
+from service.pace import Pace
+from service.patience import until
 
 _SLOWEST_RETRY_S = 60
 # Weight of all batches before the newest, in what a window takes.
@@ -68,22 +70,6 @@ class _Job:
     abandoned: bool = False
 
 
-class Pace:
-    """What one window takes now: the newest batches count most, large ones more than small ones."""
-
-    def __init__(self) -> None:
-        self._windows, self._seconds = 1.0, 0.001
-
-    @property
-    def window_s(self) -> float:
-        """Seconds."""
-        return self._seconds / self._windows
-
-    def took(self, windows: int, seconds: float) -> None:
-        self._windows = _KEPT * self._windows + windows
-        self._seconds = _KEPT * self._seconds + seconds
-
-
 class Batcher:
     """The queue in front of one model and the thread behind it."""
 
@@ -99,7 +85,7 @@ class Batcher:
         self._closed = False
         self._waiting = 0
         self._busy_since: float | None = None
-        self._pace = Pace()
+        self._pace = Pace(_KEPT)
         name = f"{detector.manifest.name}/{detector.manifest.version}"
         self._thread = threading.Thread(target=self._work, name=f"offnormal {name}", daemon=True)
         self._thread.start()
@@ -130,7 +116,7 @@ class Batcher:
         ]
         self._submit(jobs, len(windows), deadline)
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
+            with until(deadline):
                 parts = [await job.future for job in jobs]
         except TimeoutError:
             raise DeadlinePassed("the answer was not ready in time") from None
@@ -149,7 +135,7 @@ class Batcher:
 
     def _submit(self, jobs: Sequence[_Job], count: int, deadline: float) -> None:
         with self._changed:
-            wait_s = self._waiting * self._pace.window_s
+            wait_s = self._waiting * self._pace.each_s
             retry_after_s = min(max(math.ceil(wait_s), 1), _SLOWEST_RETRY_S)
             if self._closed or self._waiting + count > self._limit:
                 raise QueueFull(
@@ -262,14 +248,15 @@ class Batcher:
             if isinstance(verdicts, Exception):
                 results.append((job, verdicts))
                 continue
+            answers = verdicts
             if job.options.explain:
-                verdicts = [
+                answers = [
                     self._detector.explain(verdict, scores, index, evidence[index])
                     for index, verdict in enumerate(verdicts, first)
                 ]
             mine = evidence[first : first + len(verdicts)]
             took_s = time.monotonic() - inferred
-            results.append((job, Judged(verdicts, mine, started - job.submitted, inferred - started, took_s)))
+            results.append((job, Judged(answers, mine, started - job.submitted, inferred - started, took_s)))
         return results
 
 

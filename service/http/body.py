@@ -1,7 +1,6 @@
 """The body of a request: read raw, bounded in size, memory and time."""
 
 import asyncio
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from service.errors import (
     UnsupportedMediaType,
     WrongContent,
 )
+from service.patience import until
 from service.settings import MEGABYTE
 
 JSON = "application/json"
@@ -121,7 +121,7 @@ async def read_body(request: Request, limit: int, deadline: float, hold: Hold) -
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
+        with until(deadline):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
