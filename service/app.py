@@ -28,6 +28,7 @@ from service.http.problems import from_http, kind_of, response_to
 from service.http.rates import Rates
 from service.http.request_log import RequestLog, facts_of
 from service.http.security import SecurityHeaders, cors
+from service.jobs import Jobs
 from service.measuring.ledger import Ledger
 from service.measuring.metrics import Metrics
 from service.models import Models
@@ -78,6 +79,7 @@ def create_app(
             metrics=metrics,
             bodies=bodies,
             pool=ThreadPoolExecutor(2, "offnormal bodies"),
+            jobs=Jobs.of(settings, models, watcher),
             starting=app.state.starting,
             draining=app.state.draining,
         )
@@ -86,6 +88,7 @@ def create_app(
         async with grpc_door(resources, release(), loading):
             yield LifespanState(resources=resources)
             resources.draining.set()
+        await resources.jobs.close()
         await loading
         for task in beside:
             task.cancel()

@@ -15,6 +15,7 @@ from service.http.body import BodyBudget, timeout_s
 from service.http.keys import Keyring, Role
 from service.http.rates import Rates
 from service.http.request_log import facts_of
+from service.jobs import Jobs
 from service.measuring.metrics import Metrics
 from service.models import Models
 from service.models.shadow import Shadow
@@ -43,6 +44,7 @@ class Resources:
     metrics: Metrics
     bodies: BodyBudget
     pool: ThreadPoolExecutor
+    jobs: Jobs
     starting: threading.Event
     draining: threading.Event
 

@@ -35,6 +35,13 @@ class Settings(BaseSettings):
     )
     models: Path = Field(Path("models"), description="Folder of the model store.")
     state: Path = Field(Path("state"), description="Folder in which asset baselines are kept.")
+    data_root: Path | None = Field(
+        None,
+        description="Folder whose files requests of the Azure door may name; if not set, they may name none.",
+    )
+    train_recipe: Path | None = Field(
+        None, description="TOML recipe of trainings that requests of the Azure door start."
+    )
     default_model: str | None = Field(
         None,
         description="Model that answers requests that name none; if not set, the first by name that loads.",

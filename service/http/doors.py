@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
+from service.http.azure import routes as azure
+from service.http.azure.refusals import refuse as refuse_azure
 from service.http.open_inference import routes as open_inference
 
 
@@ -21,7 +23,10 @@ class Door:
     refuse: Callable[[Exception, str], Response]
 
 
-DOORS: tuple[Door, ...] = (Door(open_inference.PREFIX, open_inference.router, open_inference.refuse),)
+DOORS: tuple[Door, ...] = (
+    Door(open_inference.PREFIX, open_inference.router, open_inference.refuse),
+    Door(azure.PREFIX, azure.router, refuse_azure),
+)
 
 
 def door_to(path: str) -> Door | None:

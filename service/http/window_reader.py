@@ -78,6 +78,13 @@ class WindowReader:
         values, notes = self._newest(values, None)
         return ReadWindow(values, asset=asset, notes=notes)
 
+    def read_series(self, values: Floats, timestamps: Floats, at: str) -> ReadWindow:
+        """Rows that were read already, (steps, sensors), and when they were taken, seconds, ascending."""
+        self._check_length(values, at)
+        check_period(timestamps, self._shape.period_s, at)
+        values, notes = self._newest(values, timestamps)
+        return ReadWindow(values, notes=notes)
+
     def _check_length(self, values: Floats, at: str) -> None:
         if len(values) < self._shape.minimum_steps:
             raise WindowTooShort(

@@ -1,0 +1,56 @@
+"""One recording from several taken at the same time: a file per sensor, or per part of a machine."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from history.errors import BadTimestamps, DuplicateColumns, TooFewRows
+from history.quality import measure_quality
+from history.recording import Recording
+
+How = Literal["outer", "inner"]
+
+
+def renamed(recording: Recording, sensors: Sequence[str]) -> Recording:
+    """The same rows; its sensors under other names, in their order."""
+    quality = replace(
+        recording.quality,
+        sensors=tuple(
+            replace(sensor, sensor=name)
+            for sensor, name in zip(recording.quality.sensors, sensors, strict=True)
+        ),
+    )
+    return replace(recording, sensors=tuple(sensors), quality=quality)
+
+
+def join(parts: Sequence[Recording], name: str, how: How = "outer") -> Recording:
+    """Rows by time stamp, ascending, with the sensors of all parts side by side; labels are left out.
+
+    how: `outer` keeps every stamp of any part, and what a part did not record is missing; `inner` keeps those
+    that all parts have. Where a part has a stamp twice its later row is used.
+    Raises BadTimestamps for a part without time, DuplicateColumns, TooFewRows.
+    """
+    for part in parts:
+        if part.timestamps is None:
+            raise BadTimestamps("has no time column, by which it could be joined to others", place=part.name)
+    stamps = [np.asarray(part.timestamps) for part in parts]
+    times = np.unique(np.concatenate(stamps))
+    times = times[np.isfinite(times)]
+    if how == "inner":
+        times = times[np.all([np.isin(times, own) for own in stamps], axis=0)]
+    if len(times) < 2:
+        raise TooFewRows("has fewer than two time stamps that can be used", place=name)
+    sensors: list[str] = []
+    values = np.full((len(times), sum(len(part.sensors) for part in parts)), np.nan)
+    for part, own in zip(parts, stamps, strict=True):
+        twice = [sensor for sensor in part.sensors if sensor in sensors]
+        if twice:
+            raise DuplicateColumns(f"the sensor {twice[0]!r} is in another file too", place=part.name)
+        place = np.searchsorted(times, own)
+        there = np.isin(own, times)
+        values[place[there], len(sensors) : len(sensors) + len(part.sensors)] = part.values[there]
+        sensors += part.sensors
+    quality = measure_quality(tuple(sensors), values, np.zeros(values.shape, np.bool_), times)
+    return Recording(name, tuple(sensors), values, times, None, np.arange(1, len(times) + 1), quality)
