@@ -134,7 +134,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/models", "get"): Operation("Models", {200: wire.ModelList}, _KEY),
     ("/models/reload", "post"): Operation(
-        "Models", {200: wire.Reloaded}, (*_KEY, "state_unavailable", "deadline_passed")
+        "Models", {200: wire.Reloaded}, (*_KEY, "wrong_content", "state_unavailable", "deadline_passed")
     ),
     ("/models/{name}/live", "put"): _CHOOSING,
     ("/models/{name}/challenger", "put"): _CHOOSING,
