@@ -38,6 +38,17 @@ def compare(
         ),
     ],
     models: ModelsOption = DEFAULT_MODELS,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of a running service: show how far the live version of the one MODEL and its challenger"
+            " agree on the windows that came in. No files then.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="OFFNORMAL_KEY", help="Key of the service, where it asks for one.")
+    ] = None,
     baseline_rows: BaselineRowsOption = 0,
     false_alarm_rate: FalseAlarmRateOption = None,
     alarm_after: AlarmAfterOption = None,
@@ -56,6 +67,13 @@ def compare(
 
     `offnormal compare pump7@1 pump7@2 tests/ --baseline-rows 400 --report pump7.html`
     """
+    if url is not None:
+        from cli.disagreement import show_disagreement
+
+        if len(what) != 1:
+            raise CommandError(f"with --url expected the name of one model, got: {' '.join(what)}")
+        show_disagreement(url, key, what[0])
+        return
     rule = alarm_after_of(alarm_after)
 
     from evaluation.compare import Comparison, notes, record

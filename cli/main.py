@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from cli.challenge import challenge
 from cli.check import check
 from cli.compare import compare
 from cli.console import fail, warn
@@ -13,7 +14,9 @@ from cli.errors import message_of
 from cli.evaluate import evaluate
 from cli.example import example
 from cli.inspect import inspect
+from cli.promote import promote
 from cli.replay import replay
+from cli.rollback import rollback
 from cli.score import score
 from cli.serve import serve
 from cli.simulate import simulate
@@ -77,6 +80,7 @@ def offnormal(
 
 for panel, commands in {
     "Serve": (serve, replay, simulate, example),
+    "Versions": (promote, rollback, challenge),
     "Train": (check, train, tune, evaluate, compare),
     "Use": (score, inspect),
 }.items():

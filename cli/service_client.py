@@ -194,6 +194,36 @@ class ServiceClient:
         results: list[dict[str, Any]] = answer["results"]
         return results
 
+    def models(self) -> list[dict[str, Any]]:
+        """Every model of the service, as `/models` shows it."""
+        found: list[dict[str, Any]] = self._send("GET", "/models", attempts=self._patience.first_attempts)[
+            "models"
+        ]
+        return found
+
+    def choose(self, name: str, version: int | None) -> dict[str, Any]:
+        """Have a version of a model answer; None: the newest good one. Returns the model, as shown."""
+        return self._decide(name, "live", version)
+
+    def challenge(self, name: str, version: int | None) -> dict[str, Any]:
+        """Try a version beside the live one; None: no more. Returns the model, as shown."""
+        return self._decide(name, "challenger", version)
+
+    def metrics(self) -> str:
+        """What the service tells Prometheus, as text."""
+        text: str = self._send("GET", "/metrics", attempts=self._patience.first_attempts, as_text=True)
+        return text
+
+    def _decide(self, name: str, what: str, version: int | None) -> dict[str, Any]:
+        model: dict[str, Any] = self._send(
+            "PUT",
+            f"/models/{quote(name, safe='')}/{what}",
+            {"version": version},
+            attempts=self._patience.first_attempts,
+            timeout_s=self._patience.commission_timeout_s,
+        )
+        return model
+
     def _send(
         self,
         method: str,
@@ -202,6 +232,7 @@ class ServiceClient:
         *,
         attempts: int | None = None,
         timeout_s: float | None = None,
+        as_text: bool = False,
     ) -> Any:
         content = None if body is None else msgspec.json.encode(body)
         attempts = attempts or self._patience.attempts
@@ -219,6 +250,8 @@ class ServiceClient:
                     often = f" in {attempts} attempts" if attempts > 1 else ""
                     raise ServiceUnreachable(f"no answer from {self._url}{often}: {reason}") from None
             else:
+                if as_text and response.is_success:
+                    return response.text
                 if response.status_code not in _PASSING or attempt == attempts:
                     return self._content(response)
                 reason = f"status {response.status_code}"

@@ -14,6 +14,7 @@ from detector.artefact import Artefact, check_golden, load_golden, open_artefact
 from detector.errors import ArtefactRefused
 from detector.runtime import OpenRuntime, Outputs, Runtime
 from detector.windows import Batch
+from service.errors import NotReady
 from service.measuring.metrics import Metrics
 
 # Of one ONNX session, measured (docs/operations/models.md): by itself, for each byte of its file, and floats
@@ -87,6 +88,9 @@ class Networks:
             self._metrics.model_changes("closed")[0] += closed
             _give_back()
 
+    def opened_again(self) -> None:
+        self._metrics.model_changes("opened")[0] += 1
+
     def recount(self) -> None:
         """Tell the metrics what there is, after models were let go of."""
         with self._lock:
@@ -112,7 +116,7 @@ class Network:
         return self._runtime is not None
 
     def run(self, batch: Batch) -> Outputs:
-        """Raises ArtefactRefused when the network has to be opened again and is not what it was."""
+        """Raises NotReady when the network has to be opened again and is not what it was."""
         self.used = self._networks.use()
         runtime = self._runtime or self._open_again()
         return runtime.run(batch)
@@ -135,11 +139,19 @@ class Network:
         self.kept = True
 
     def _open_again(self) -> Runtime:
-        folder = self._artefact.folder
-        if open_artefact(folder).sha256 != self._artefact.sha256:
-            raise ArtefactRefused(folder, "it was replaced since it was loaded")
-        self._networks._metrics.model_changes("opened")[0] += 1
-        return self.open()
+        try:
+            if open_artefact(self._artefact.folder).sha256 != self._artefact.sha256:
+                raise ArtefactRefused(self._artefact.folder, "it was replaced")
+            runtime = self.open()
+        except (ArtefactRefused, OSError) as error:
+            reason = error.reason if isinstance(error, ArtefactRefused) else error.strerror
+            manifest = self._artefact.manifest
+            raise NotReady(
+                f"version {manifest.version} of model {manifest.name!r} was closed for want of memory and "
+                f"cannot be opened again: {reason}"
+            ) from None
+        self._networks.opened_again()
+        return runtime
 
 
 def cost_of(artefact: Artefact, batch_windows: int) -> int:

@@ -175,7 +175,7 @@ class Scanner:
             reason, passing = error.reason, False
         except Exception as error:  # whatever is wrong with one folder must not stop the others
             reason, passing = f"{type(error).__name__}: {error}", not isinstance(error, ValueError)
-        if answering is None:
+        if answering is None or not answering.in_memory:
             return Version(name, number, "refused", reason=reason), passing
         if isinstance(answering.detector.runtime, Network):
             answering.detector.runtime.keep()
