@@ -28,6 +28,7 @@ from service.http.problems import from_http, kind_of, response_to
 from service.http.rates import Rates
 from service.http.request_log import RequestLog, facts_of
 from service.http.security import SecurityHeaders, cors
+from service.http.short_way import ShortWay
 from service.jobs import Jobs
 from service.measuring.ledger import Ledger
 from service.measuring.metrics import Metrics
@@ -108,6 +109,7 @@ def create_app(
             Middleware(SecurityHeaders, tls=settings.tls_certificate is not None),
             Middleware(RequestLog, metrics=metrics),
             *cors(settings.origins),
+            Middleware(ShortWay, router=classify.router, refuse=_refuse),
         ],
         exception_handlers={
             ServiceError: _refuse,
