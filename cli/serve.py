@@ -358,6 +358,7 @@ def log_config(level: str) -> dict[str, Any]:
         },
         "loggers": {
             "service": {"handlers": ["out"], "level": level.upper(), "propagate": False},
+            "opentelemetry": {"handlers": ["out"], "level": "WARNING", "propagate": False},
             "uvicorn": {"handlers": ["out"], "level": "WARNING", "propagate": False},
         },
     }

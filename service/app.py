@@ -21,6 +21,7 @@ from service.assets import Assets
 from service.errors import ServiceError, WrongContent
 from service.grpc.door import grpc_door
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
+from service.http.admission import Admission
 from service.http.body import BodyBudget
 from service.http.doors import DOORS, door_to
 from service.http.keys import KeyFile, Keyring
@@ -38,6 +39,7 @@ from service.models.watching import Watcher
 from service.resources import LifespanState, Resources
 from service.settings import MEGABYTE, Settings
 from service.state import SqliteState
+from service.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 Loaded = Callable[[Resources], Awaitable[None]]
@@ -53,8 +55,9 @@ def create_app(
 
     on_loaded: called on the event loop when loading has come to its end.
     ledger: where several workers of one service count together.
-    Raises KeysUnreadable. Starting it raises StateUnavailable.
+    Raises KeysUnreadable, TracingUnavailable. Starting it raises StateUnavailable.
     """
+    tracing = None if settings.tracing_endpoint is None else Tracing.to(settings.tracing_endpoint, release())
     keyring = Keyring() if settings.keys_file is None else KeyFile(settings.keys_file)
     metrics = Metrics(release(), settings.metric_assets, ledger)
     metrics.queue_limit[0] = settings.queue_windows
@@ -95,6 +98,8 @@ def create_app(
             task.cancel()
         await asyncio.to_thread(models.close, settings.shutdown_timeout_s)
         await asyncio.to_thread(assets.close)
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
         resources.pool.shutdown()
 
     app = FastAPI(
@@ -107,7 +112,9 @@ def create_app(
         redirect_slashes=False,
         middleware=[
             Middleware(SecurityHeaders, tls=settings.tls_certificate is not None),
+            *([] if tracing is None else [tracing.middleware()]),
             Middleware(RequestLog, metrics=metrics),
+            Middleware(Admission, max_wait_s=settings.max_wait_s),
             *cors(settings.origins),
             Middleware(ShortWay, router=classify.router, refuse=_refuse),
         ],

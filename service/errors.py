@@ -131,3 +131,7 @@ class PortUnavailable(ServiceError):
 
 class KeysUnreadable(ServiceError):
     """The file of API keys cannot be used; without the keys it was told of, the service does not start."""
+
+
+class TracingUnavailable(ServiceError):
+    """Traces are to be sent and cannot be made; the service does not start rather than to stay silent."""

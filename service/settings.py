@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     commission_timeout_s: PositiveFloat = Field(
         120.0, description="Longest time for commissioning one asset."
     )
+    max_wait_s: PositiveFloat = Field(
+        1.0, description="Longest wait for its turn that a request may face, as estimated; else it gets 429."
+    )
     hang_after_s: PositiveFloat = Field(60.0, description="A batch that runs longer makes /livez fail.")
     drain_s: NonNegativeFloat = Field(
         1.0, description="After SIGTERM: time between becoming unready and closing the port."
@@ -137,6 +140,13 @@ class Settings(BaseSettings):
         200,
         description="Pairs of model version and asset with metrics of their own; "
         "further ones are counted as asset `other`.",
+    )
+
+    tracing_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where traces are sent: OTLP over HTTP, with its path, e.g. "
+        "`http://127.0.0.1:4318/v1/traces`; none are made if not set. Needs the extra `otel`.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -60,7 +60,8 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             check_reconstruct(
                 task.options.reconstruct, "reconstruct" if query is None else "query.reconstruct"
             )
-        stage_seconds("parse").observe(time.perf_counter() - started)
+        stage_seconds("parse").observe(seconds := time.perf_counter() - started)
+        facts.stage("parse", seconds)
         verdicts = await judge(task, resources, deadline, facts)
 
         def encode() -> bytes:
@@ -75,7 +76,8 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
 
         started = time.perf_counter()
         content = await resources.work(len(body), encode)
-        stage_seconds("encode").observe(time.perf_counter() - started)
+        stage_seconds("encode").observe(seconds := time.perf_counter() - started)
+        facts.stage("encode", seconds)
     return Response(content, media_type=CSV if as_csv else JSON)
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import kind_of, response_to
+from service.http.trace_context import SpanIds, Trace, ids_of, trace_in
 from service.measuring.metrics import Metrics
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -32,10 +33,30 @@ class Facts:
     request_id: str
     fields: dict[str, Any] = field(default_factory=dict)
     error_code: str | None = None
+    trace: Trace | None = None
+    span: SpanIds | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """By which its log lines are found, and the trace that it is part of."""
+        span = self.span
+        of_trace = {} if span is None else {"trace_id": span.trace_id, "span_id": span.span_id}
+        return {"request_id": self.request_id, **of_trace}
+
+    def stage(self, name: str, seconds: float, before_s: float = 0.0) -> None:
+        """Where the request is traced: a stage of it that took so long and ended so long ago."""
+        if self.trace is not None:
+            self.trace.add(name, seconds, before_s)
 
 
 def facts_of(request: Request) -> Facts:
     facts: Facts = request.scope[_FACTS]
+    return facts
+
+
+def facts_in(scope: Scope) -> Facts | None:
+    """None before the log has begun on the request."""
+    facts: Facts | None = scope.get(_FACTS)
     return facts
 
 
@@ -73,7 +94,9 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        facts = scope[_FACTS] = Facts(request_id(Headers(scope=scope)))
+        facts = scope[_FACTS] = Facts(
+            request_id(Headers(scope=scope)), trace=trace_in(scope), span=ids_of(scope)
+        )
         status = 0
         counted = False
 
@@ -101,7 +124,7 @@ class RequestLog:
             facts.error_code = kind_of(error).code
             _log.error(
                 "unforeseen error",
-                extra={"fields": {"request_id": facts.request_id, "error": describe(error)}},
+                extra={"fields": {**facts.ids, "error": describe(error)}},
             )
             if status == 0:
                 await response_to(error, facts.request_id)(scope, receive, send_with_id)
@@ -118,7 +141,7 @@ def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int,
         return
     code = {} if facts.error_code is None else {"code": facts.error_code}
     fields = {
-        "request_id": facts.request_id,
+        **facts.ids,
         "method": method,
         "route": route,
         "status": status,
