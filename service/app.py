@@ -23,9 +23,9 @@ from service.grpc.door import grpc_door
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
 from service.http.admission import Admission
 from service.http.body import BodyBudget
-from service.http.doors import DOORS, door_to
+from service.http.doors import DOORS, refusal
 from service.http.keys import KeyFile, Keyring
-from service.http.problems import from_http, kind_of, response_to
+from service.http.problems import from_http, kind_of
 from service.http.rates import Rates
 from service.http.request_log import RequestLog, facts_of
 from service.http.security import SecurityHeaders, cors
@@ -113,7 +113,7 @@ def create_app(
         middleware=[
             Middleware(SecurityHeaders, tls=settings.tls_certificate is not None),
             *([] if tracing is None else [tracing.middleware()]),
-            Middleware(RequestLog, metrics=metrics),
+            Middleware(RequestLog, metrics=metrics, refuse=refusal),
             Middleware(Admission, max_wait_s=settings.max_wait_s),
             *cors(settings.origins),
             Middleware(ShortWay, router=classify.router, refuse=_refuse),
@@ -154,8 +154,7 @@ async def _load(resources: Resources, on_loaded: Loaded | None) -> None:
 async def _refuse(request: Request, error: Exception) -> Response:
     facts = facts_of(request)
     facts.error_code = kind_of(error).code
-    door = door_to(request.scope["path"])
-    return (door.refuse if door else response_to)(error, facts.request_id)
+    return refusal(request.scope["path"], error, facts.request_id)
 
 
 async def _refuse_http(request: Request, error: HTTPException) -> Response:

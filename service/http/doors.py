@@ -12,6 +12,7 @@ from fastapi import APIRouter, Response
 from service.http.azure import routes as azure
 from service.http.azure.refusals import refuse as refuse_azure
 from service.http.open_inference import routes as open_inference
+from service.http.problems import response_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ DOORS: tuple[Door, ...] = (
     Door(open_inference.PREFIX, open_inference.router, open_inference.refuse),
     Door(azure.PREFIX, azure.router, refuse_azure),
 )
+
+
+def refusal(path: str, error: Exception, request_id: str) -> Response:
+    """An error as whoever has this path writes it."""
+    door = door_to(path)
+    return (door.refuse if door else response_to)(error, request_id)
 
 
 def door_to(path: str) -> Door | None:

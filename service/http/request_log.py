@@ -6,15 +6,17 @@ import random
 import re
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.problems import kind_of, response_to
+from service.http.problems import kind_of
 from service.http.trace_context import SpanIds, Trace, ids_of, trace_in
 from service.measuring.metrics import Metrics
 
@@ -23,6 +25,7 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _FACTS = "offnormal.facts"
 _log = logging.getLogger("service.requests")
+Refuse = Callable[[str, Exception, str], Response]
 _random = random.Random()
 
 
@@ -83,11 +86,12 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class RequestLog:
-    """ASGI middleware around everything else."""
+    """ASGI middleware around everything else. refuse: writes an error, given the path and the request's id."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, refuse: Refuse) -> None:
         self._app = app
         self._metrics = metrics
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -127,7 +131,7 @@ class RequestLog:
                 extra={"fields": {**facts.ids, "error": describe(error)}},
             )
             if status == 0:
-                await response_to(error, facts.request_id)(scope, receive, send_with_id)
+                await self._refuse(scope["path"], error, facts.request_id)(scope, receive, send_with_id)
         finally:
             count()
 
