@@ -1,9 +1,10 @@
 """OpenTelemetry traces: a span for each request and one for each of its stages.
 
-Only a service that is told where to send them imports OpenTelemetry (the extra `otel`) and does any of this;
-whatever else can be set is set by OpenTelemetry's own variables (docs/decisions/0020-…).
+Only a service that is told where to send them imports OpenTelemetry's SDK (the extra `otel`) and does any of
+this; whatever else can be set is set by OpenTelemetry's own variables (docs/decisions/0020).
 """
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
 
+# A service that stops does not wait longer for its collector.
+LAST_SPANS_S = 3.0
+
 
 class Tracing:
     """Where the spans of one app go."""
@@ -32,6 +36,7 @@ class Tracing:
         resource = Resource.create({"service.name": "offnormal", "service.version": release, **named})
         # Of its own, like the metrics: nothing global, several apps in a process do not meet.
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._exporter = exporter
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("offnormal", release)
 
@@ -51,8 +56,12 @@ class Tracing:
         return Middleware(TraceRequests, tracer=self._tracer)
 
     def close(self) -> None:
-        """Send what is still held, if somebody takes it. Blocks, for some seconds at most."""
+        """Send what is still held, if somebody takes it. Blocks, for LAST_SPANS_S at most."""
+        # Told that it is over, the exporter stops asking a collector that is not there.
+        enough = threading.Timer(LAST_SPANS_S, self._exporter.shutdown)
+        enough.start()
         self._provider.shutdown()
+        enough.cancel()
 
 
 class TraceRequests:
