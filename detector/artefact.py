@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.arrays import read_arrays
 from detector.errors import ArtefactRefused
 from detector.manifest import MANIFEST_FILE, Manifest, parse_manifest
 from detector.operation import OPERATION_FILE
-from detector.runtime import Outputs
-from detector.windows import Batch
+from detector.runtime import Outputs, Runtime
+from detector.windows import Batch, Ints
 
 GOLDEN_FILE = "golden.npz"
 TWIN_FILE = "twin.npz"
@@ -91,14 +92,45 @@ def save_golden(path: Path, golden: Golden) -> None:
 
 
 def load_golden(artefact: Artefact) -> Golden:
-    """Raises ArtefactRefused when arrays are missing; never unpickles."""
-    try:
-        with np.load(artefact.folder / GOLDEN_FILE, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _GOLDEN_ARRAYS}
-    except (OSError, KeyError, ValueError) as error:
-        raise ArtefactRefused(artefact.folder, f"{GOLDEN_FILE} cannot be read: {error}") from None
+    """Raises ArtefactRefused when arrays are missing, or are not such as this model takes and gives."""
+    arrays = read_arrays(artefact.folder, GOLDEN_FILE, _GOLDEN_ARRAYS)
+    manifest = artefact.manifest
+    windows, sensors = len(np.atleast_1d(arrays["lengths"])), len(manifest.sensors)
+    steps = arrays["readings"].shape[1] if arrays["readings"].ndim == 3 else 0
+    full = (windows, min(steps, manifest.window.steps), sensors)
+    wanted: dict[str, tuple[type, set[tuple[int, ...]]]] = {
+        "readings": (np.float64, {full}),
+        "observed": (np.bool_, {full}),
+        "lengths": (np.int32, {(windows,)}),
+        "center": (np.float64, {(1, sensors), (windows, sensors)}),
+        "scale": (np.float64, {(1, sensors), (windows, sensors)}),
+        "standardised": (np.float32, {full}),
+        "reconstruction": (np.float32, {full}),
+        "logits": (np.float32, {(windows, len(manifest.classes))}),
+    }
+    for name, (kind, shapes) in wanted.items():
+        if arrays[name].dtype != kind or arrays[name].shape not in shapes:
+            given = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise ArtefactRefused(
+                artefact.folder, f"{GOLDEN_FILE}: {name} is {given}, which is not the model's"
+            )
+    lengths: Ints = arrays["lengths"]
+    if windows == 0 or not ((lengths >= 1) & (lengths <= full[1])).all():
+        raise ArtefactRefused(
+            artefact.folder, f"{GOLDEN_FILE}: lengths should be 1 to {full[1]}, of some windows"
+        )
     batch = Batch(**{name: arrays[name] for name in Batch.__slots__})
     return Golden(batch, Outputs(**{name: arrays[name] for name in Outputs.__slots__}))
+
+
+def replay_golden(artefact: Artefact, runtime: Runtime) -> None:
+    """Run the golden windows. Raises ArtefactRefused when that fails, or gives other than it should."""
+    golden = load_golden(artefact)
+    try:
+        outputs = runtime.run(golden.batch)
+    except Exception as error:  # a network of other inputs or outputs: libraries raise errors of many kinds
+        raise ArtefactRefused(artefact.folder, f"golden replay failed: {error}") from None
+    check_golden(artefact, golden, outputs)
 
 
 def check_golden(artefact: Artefact, golden: Golden, outputs: Outputs) -> None:

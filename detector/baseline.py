@@ -19,7 +19,7 @@ LEAST_ROWS = 30
 # An asset's scale is never below this share of what is usual within an asset: a calm commissioning hour must
 # not turn ordinary noise into alarms.
 SCALE_FLOOR = 0.1
-# The square of a larger reading, summed over rows, may be no number any more; the scale would be wrong in silence.
+# The squares of larger readings may sum to no number any more; the scale would be wrong in silence.
 LARGEST_READING = 1e150
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.artefact import Artefact, check_golden, load_golden, open_artefact
+from detector.artefact import Artefact, open_artefact, replay_golden
 from detector.baseline import Baseline, commission
 from detector.contributions import contributions
 from detector.errors import BaselineRefused, UnsupportedBudget
@@ -110,8 +110,7 @@ class Detector:
         artefact = open_artefact(folder)
         operation = Operation.load(folder, len(artefact.manifest.sensors))
         detector = cls(artefact, open_runtime(folder, threads=threads), operation)
-        golden = load_golden(artefact)
-        check_golden(artefact, golden, detector.runtime.run(golden.batch))
+        replay_golden(artefact, detector.runtime)
         return detector
 
     def score(self, windows: Sequence[Window]) -> Scores:

@@ -11,12 +11,17 @@ from detector.windows import Floats
 
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
+NORMAL = "normal"
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+# Becomes part of answers, labels and lines: nothing that breaks or hides.
+Printable = Annotated[str, Meta(min_length=1, max_length=200)]
+# At probability 0.001, 0.01, 0.5, 0.99, 0.999.
+Quantiles = Annotated[list[float], Meta(min_length=5, max_length=5)]
 
 
 class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,12 +37,12 @@ class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
     typical_error: mean squared reconstruction error on held-out normal windows, scale².
     """
 
-    name: str
+    name: Printable
     unit: str | None
     center: float
     scale: Positive
     asset_scale: Positive
-    quantiles: list[float]
+    quantiles: Quantiles
     noise: float
     longest_flat: Count
     drift: float
@@ -151,7 +156,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     created: str
     sensors: Annotated[list[Sensor], Meta(min_length=1)]
     window: WindowShape
-    classes: Annotated[list[str], Meta(min_length=2)]
+    classes: Annotated[list[Printable], Meta(min_length=2)]
     architecture: Architecture
     recipe: dict[str, Any]
     calibration: Calibration
@@ -190,6 +195,11 @@ def parse_manifest(content: bytes, folder: object) -> Manifest:
         )
     if len(set(manifest.sensor_names)) != len(manifest.sensors):
         raise ArtefactRefused(folder, "two sensors share a name")
+    if manifest.classes[0] != NORMAL or len(set(manifest.classes)) != len(manifest.classes):
+        raise ArtefactRefused(folder, f"the classes should be {NORMAL!r} and others, each once")
+    for word in (*manifest.sensor_names, *manifest.classes):
+        if not word.isprintable() or word != word.strip():
+            raise ArtefactRefused(folder, f"{word!r} cannot be the name of a sensor or class")
     if manifest.window.minimum_steps > manifest.window.steps:
         raise ArtefactRefused(folder, "window.minimum_steps exceeds window.steps")
     for by_asset in (False, True):

@@ -1,7 +1,6 @@
 """How windows of normal operation look, and how far a window is from them."""
 
 import threading
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.arrays import read_arrays
 from detector.errors import ArtefactRefused
 from detector.statistics import WindowStatistics
 from detector.windows import Bools, Floats, Ints
@@ -153,11 +153,11 @@ class Operation:
     @classmethod
     def load(cls, folder: Path, sensors: int) -> "Operation":
         """Raises ArtefactRefused when the file is not what `save` writes for a model of that many sensors."""
+        given = read_arrays(folder, OPERATION_FILE, (*_ARRAYS, "steps", "minimum_steps"))
         try:
-            with np.load(folder / OPERATION_FILE, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name], np.float64) for name in _ARRAYS}
-                steps, minimum_steps = int(file["steps"]), int(file["minimum_steps"])
-        except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            arrays = {name: np.asarray(given[name], np.float64) for name in _ARRAYS}
+            steps, minimum_steps = int(given["steps"]), int(given["minimum_steps"])
+        except (ValueError, TypeError, OverflowError) as error:
             raise ArtefactRefused(folder, f"{OPERATION_FILE} cannot be read: {error}") from None
         for name, array in arrays.items():
             wanted = (sensors, sensors) if name.endswith("covariance") else (sensors,)

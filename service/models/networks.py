@@ -10,7 +10,7 @@ import threading
 import weakref
 from itertools import count
 
-from detector.artefact import Artefact, check_golden, load_golden, open_artefact
+from detector.artefact import Artefact, open_artefact, replay_golden
 from detector.errors import ArtefactRefused
 from detector.runtime import OpenRuntime, Outputs, Runtime
 from detector.windows import Batch
@@ -60,8 +60,7 @@ class Networks:
     def open(self, artefact: Artefact) -> Runtime:
         """Raises ArtefactRefused when the network does not answer as its golden windows say."""
         runtime = self._open_runtime(artefact.folder, threads=self._threads)
-        golden = load_golden(artefact)
-        check_golden(artefact, golden, runtime.run(golden.batch))
+        replay_golden(artefact, runtime)
         return runtime
 
     def use(self) -> int:
@@ -85,11 +84,11 @@ class Networks:
             self._metrics.networks[0] = sum(network.is_open for network in held)
             self._metrics.network_bytes[0] = total
         if closed:
-            self._metrics.model_changes("closed")[0] += closed
+            self._metrics.model_changed("closed", closed)
             _give_back()
 
     def opened_again(self) -> None:
-        self._metrics.model_changes("opened")[0] += 1
+        self._metrics.model_changed("opened")
 
     def recount(self) -> None:
         """Tell the metrics what there is, after models were let go of."""
