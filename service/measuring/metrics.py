@@ -249,6 +249,11 @@ class Metrics:
             6,
         )
 
+    def model_changed(self, change: str, times: int = 1) -> None:
+        """For any thread."""
+        with self.lock:
+            self.model_changes(change)[0] += times
+
     def described(self) -> list[tuple[str, str, str]]:
         """Name, kind and help of every metric of the service's own."""
         return [(family.name, family.kind, family.text) for family in self._families]

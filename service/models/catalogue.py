@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from detector.errors import DetectorError, ModelNotFound
 from service.errors import NotReady
-from service.models.choices import Choice, Choices
+from service.models.choices import Choices
 from service.models.version import LoadedModel, Version
 
 
@@ -106,12 +106,16 @@ class Catalogue:
         return ModelNotFound(f"no model {name[:80]!r} is loaded; loaded are: {', '.join(names) or 'none'}")
 
     def _answering(self, name: str) -> LoadedModel | None:
-        """The version that was chosen. Failing that, the newest good one that is not newer than it, so that
-        what was rolled back from stays so; failing that, any. A challenger answers only if nothing else can.
+        """The version that was chosen. Failing that, once all are loaded, the newest good one that is older,
+        so that what was rolled back from stays so; failing that, any. Where none was chosen, the newest good
+        one. A challenger answers only if nothing else can.
         """
-        choice: Choice = self.choices.of(name)
+        choice = self.choices.of(name)
         good = [version for version in self.of(name) if version.loaded]
         tried = [version for version in good if version.number != choice.challenger]
         if choice.live is not None:
-            tried = [v for v in tried if v.number <= choice.live] or tried
-        return next(iter(tried or good), Version(name, 0, "loading")).loaded
+            chosen = [version for version in tried if version.number == choice.live]
+            older = [version for version in tried if version.number < choice.live]
+            tried = chosen or (older or tried if self.finished else [])
+        answering = next(iter(tried or (good if self.finished else [])), None)
+        return answering.loaded if answering else None

@@ -94,8 +94,13 @@ class ChoicesFile:
         return False
 
     def read(self) -> Choices:
-        """Raises StateUnavailable, and keeps what is known."""
-        self._known = self._read()
+        """Raises StateUnavailable, and keeps what is known until the file is another one."""
+        try:
+            self._known = self._read()
+        except StateUnavailable:
+            with suppress(StateUnavailable):
+                self._known = _Read(self._known.choices, self._mark())
+            raise
         return self._known.choices
 
     def change(self, edit: Callable[[Choices], Choices]) -> Choices:

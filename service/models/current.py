@@ -36,7 +36,7 @@ class Current:
         self._become(lambda catalogue: replace(catalogue, finished=True))
 
     def count(self, change: str) -> None:
-        self._metrics.model_changes(change)[0] += 1
+        self._metrics.model_changed(change)
 
     def _become(self, edit: Callable[[Catalogue], Catalogue]) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,5 +133,6 @@ def check_inputs(artefact: Artefact, wanted: Inputs) -> None:
 
 def _retire(batcher: Batcher, metrics: ModelMetrics) -> None:
     """The last one that answered with a model that was let go of has done so."""
-    batcher.close(0.0)
     metrics.retire()
+    with suppress(RuntimeError):  # the last one may have been its own worker
+        batcher.close(0.0)

@@ -24,6 +24,9 @@ class Models:
         """Raises StateUnavailable when there are choices that cannot be read."""
         self._hang_after_s = settings.hang_after_s
         self._choices = ChoicesFile(settings.state)
+        self._followed = self._choices.known
+        self._asked = self._followed.asked
+        self._asking = False
         self._current = Current(Catalogue(settings.default_model, self._choices.known), metrics)
         self._loader = Loader(settings, open_runtime, metrics)
         self._scanner = Scanner(
@@ -108,16 +111,20 @@ class Models:
 
         Microseconds where nothing changed, and no lock that a scan holds for long: a roll-back does not wait.
         """
-        if not self._choices.changed():
+        if self._asking:
             return False
-        before = self._catalogue.choices
-        try:
-            now = self._choices.read()
-        except StateUnavailable as error:
-            _log.error("choices cannot be read", extra={"fields": {"reason": str(error)}})
+        if self._choices.changed():
+            try:
+                self._choices.read()
+            except StateUnavailable as error:
+                _log.error("choices cannot be read", extra={"fields": {"reason": str(error)}})
+        now = self._choices.known
+        if now is self._followed:
             return False
+        self._followed = now
         self._current.decide(now)
-        return now.asked != before.asked or any(self._missing(name, now.of(name)) for name in now.models)
+        asked, self._asked = now.asked != self._asked, now.asked
+        return asked or any(self._missing(name, now.of(name)) for name in now.models)
 
     def choose(self, name: str, number: int | None, prepare: Prepare) -> None:
         """Have a version answer from now on, in every worker; None: whatever is the newest good one.
@@ -163,8 +170,14 @@ class Models:
         self._current.decide(self._choices.change(edit))
 
     def ask_all(self) -> None:
-        """Have every worker look at the store, at what it refused too. Raises StateUnavailable."""
-        self._choices.change(lambda choices: Choices(choices.models, choices.asked + 1))
+        """Have every other worker look at the store, at what it refused too. Raises StateUnavailable."""
+        self._asking = True
+        try:
+            made = self._choices.change(lambda choices: Choices(choices.models, choices.asked + 1))
+            if made.asked == self._asked + 1:  # otherwise somebody else asked too
+                self._asked = made.asked
+        finally:
+            self._asking = False
 
     def load(self, prepare: Prepare) -> None:
         """Go through the store for the first time."""
