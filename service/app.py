@@ -110,6 +110,9 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        # The framework's own would tell a collector the messages of errors, which may quote a reading.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=[
             Middleware(SecurityHeaders, tls=settings.tls_certificate is not None),
             *([] if tracing is None else [tracing.middleware()]),

@@ -190,7 +190,26 @@ def describe(app: FastAPI) -> dict[str, Any]:
     ]
     for (path, method), operation in OPERATIONS.items():
         _complete(document["paths"][path][method], operation)
+    _spell_out(document)
     return document
+
+
+def _spell_out(node: Any) -> None:
+    """What a schema implies, said for generators of clients.
+
+    A list of words is of strings, an object that may hold anything says so, and a default of null is no
+    default but a field that may be left out.
+    """
+    if isinstance(node, dict):
+        words = node.get("enum")
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            node.setdefault("type", "string")
+        if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:
+            node["additionalProperties"] = True
+        if node.get("default", ...) is None:
+            del node["default"]
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _spell_out(inner)
 
 
 def _complete(described: dict[str, Any], operation: Operation) -> None:

@@ -49,6 +49,21 @@ def test_references_lead_somewhere(document: dict[str, Any]) -> None:
         assert name in document["components"]["schemas"]
 
 
+def test_operations_have_short_names_of_their_own(document: dict[str, Any]) -> None:
+    names = [
+        operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
+    ]
+    assert len(names) == len(set(names))
+    assert {"classify", "put_baseline", "show_model"} <= set(names)
+
+
+def test_document_says_to_generators_what_schemas_imply(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["Result"]["properties"]["verdict"]["type"] == "string"
+    assert schemas["ModelDetail"]["properties"]["metrics"]["additionalProperties"] is True
+    assert '"default": null' not in json.dumps(document)
+
+
 def test_every_code_is_documented(document: dict[str, Any]) -> None:
     text = json.dumps(document)
     for code in BY_CODE:
