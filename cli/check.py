@@ -42,7 +42,7 @@ def check(
     from history.labels import EventLabels, read_events
     from history.read import find_files, read_file
 
-    files = find_files(paths)
+    files = find_files(paths, reading.layout)
     labelling = None if events is None else EventLabels(read_events(events))
     documents: list[dict[str, Any]] = []
     for file in files:

@@ -18,6 +18,13 @@ NONE = "none"
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
 
 
+class Layout(StrEnum):
+    """Which files are one recording: each its own, or those of a folder in Lookout for Equipment's layout."""
+
+    FILES = "files"
+    LOOKOUT = "lookout"
+
+
 class Decimal(StrEnum):
     """How numbers are written: 1.5 or 1,5."""
 
@@ -139,13 +146,23 @@ EncodingOption = Annotated[
     str | None,
     typer.Option("--encoding", rich_help_panel=PANEL, help="Encoding of the text, e.g. utf-8, cp1252."),
 ]
+LayoutOption = Annotated[
+    Layout,
+    typer.Option(
+        "--layout",
+        rich_help_panel=PANEL,
+        help="files: each is a recording; lookout: a folder is one machine, with a folder for each "
+        "component, as Lookout for Equipment took it.",
+    ),
+]
 EventsOption = Annotated[
     Path | None,
     typer.Option(
         "--events",
         exists=True,
         dir_okay=False,
-        help="File of labelled intervals, CSV with start, end and class or JSON, in place of a label column.",
+        help="File of labelled intervals in place of a label column: CSV with start, end and class, or two "
+        "columns of stamps without a header; or JSON.",
     ),
 ]
 
@@ -162,6 +179,7 @@ def read_options(
     sensor: SensorsOption = None,
     ignore: IgnoreOption = None,
     encoding: EncodingOption = None,
+    layout: LayoutOption = Layout.FILES,
 ) -> "ReadOptions":
     """The reading options of the command line as the library takes them."""
     from history.options import ReadOptions
@@ -180,6 +198,7 @@ def read_options(
         sensors=tuple(sensor) if sensor else None,
         ignore=tuple(ignore or ()),
         encoding=encoding,
+        layout=layout.value,
     )
 
 

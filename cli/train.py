@@ -228,13 +228,13 @@ def read_recordings(
     """
     from history.read import find_files
 
-    held_out = {file.path for file in find_files(test)} if test else set()
+    held_out = {file.path for file in find_files(test, reading.layout)} if test else set()
     training: list[Recording] = []
     reported: list[Recording] = []
     everything = [*paths, *test]
     with err.status("Reading files"):
         for file, recording in zip(
-            find_files(everything), recordings(everything, reading, events), strict=True
+            find_files(everything, reading.layout), recordings(everything, reading, events), strict=True
         ):
             (reported if file.path in held_out else training).append(recording)
             quality = recording.quality

@@ -1,4 +1,4 @@
-"""Files of verdicts: CSV, JSON lines or Parquet, written as the verdicts come."""
+"""Files of verdicts: CSV, JSON lines (this tool's, or Lookout for Equipment's) or Parquet, as they come."""
 
 import csv
 import json
@@ -25,6 +25,7 @@ class Format(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
+    LOOKOUT = "lookout"
 
 
 _BY_SUFFIX = {
@@ -83,8 +84,17 @@ def _lines(file: TextIO, form: Format, classes: Sequence[str]) -> Write:
         table.writerows(row.record(classes).values() for row in rows)
         file.flush()
 
+    def write_lookout(rows: Sequence[VerdictRow]) -> None:
+        from cli.lookout import lookout_line
+
+        lines = (lookout_line(row) for row in rows)
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines if line is not None)
+        file.flush()
+
     if form is Format.JSONL:
         return write_json
+    if form is Format.LOOKOUT:
+        return write_lookout
     table = csv.writer(file, lineterminator="\n")
     table.writerow(column_types(classes))
     return write_csv

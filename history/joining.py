@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from history.errors import BadTimestamps, DuplicateColumns, TooFewRows
+from history.errors import BadTimestamps, TooFewRows
 from history.quality import measure_quality
 from history.recording import Recording
 
@@ -29,8 +29,9 @@ def join(parts: Sequence[Recording], name: str, how: How = "outer") -> Recording
     """Rows by time stamp, ascending, with the sensors of all parts side by side; labels are left out.
 
     how: `outer` keeps every stamp of any part, and what a part did not record is missing; `inner` keeps those
-    that all parts have. Where a part has a stamp twice its later row is used.
-    Raises BadTimestamps for a part without time, DuplicateColumns, TooFewRows.
+    that all parts have. A sensor that several parts have gets the readings of all; where a stamp has two of
+    them, the later one in the order of parts and rows.
+    Raises BadTimestamps for a part without time, TooFewRows.
     """
     for part in parts:
         if part.timestamps is None:
@@ -42,15 +43,15 @@ def join(parts: Sequence[Recording], name: str, how: How = "outer") -> Recording
         times = times[np.all([np.isin(times, own) for own in stamps], axis=0)]
     if len(times) < 2:
         raise TooFewRows("has fewer than two time stamps that can be used", place=name)
-    sensors: list[str] = []
-    values = np.full((len(times), sum(len(part.sensors) for part in parts)), np.nan)
+    sensors = tuple(dict.fromkeys(sensor for part in parts for sensor in part.sensors))
+    column = {sensor: index for index, sensor in enumerate(sensors)}
+    values = np.full((len(times), len(sensors)), np.nan)
     for part, own in zip(parts, stamps, strict=True):
-        twice = [sensor for sensor in part.sensors if sensor in sensors]
-        if twice:
-            raise DuplicateColumns(f"the sensor {twice[0]!r} is in another file too", place=part.name)
-        place = np.searchsorted(times, own)
-        there = np.isin(own, times)
-        values[place[there], len(sensors) : len(sensors) + len(part.sensors)] = part.values[there]
-        sensors += part.sensors
-    quality = measure_quality(tuple(sensors), values, np.zeros(values.shape, np.bool_), times)
-    return Recording(name, tuple(sensors), values, times, None, np.arange(1, len(times) + 1), quality)
+        there = np.flatnonzero(np.isin(own, times))
+        rows = np.searchsorted(times, own[there])
+        for index, sensor in enumerate(part.sensors):
+            readings = part.values[there, index]
+            read = np.isfinite(readings)
+            values[rows[read], column[sensor]] = readings[read]
+    quality = measure_quality(sensors, values, np.zeros(values.shape, np.bool_), times)
+    return Recording(name, sensors, values, times, None, np.arange(1, len(times) + 1), quality)

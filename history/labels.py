@@ -16,7 +16,7 @@ from history.errors import BadLabels, NoSuchFile
 from history.numerals import MISSING
 from history.recording import ANOMALOUS, NORMAL, UNLABELLED, Recording
 from history.roles import is_class_column, plain
-from history.stamps import StampColumn
+from history.stamps import StampColumn, looks_like_stamp
 
 Texts = NDArray[np.str_]
 
@@ -153,6 +153,8 @@ def _label(column: str, cell: str) -> str:
 def read_events(path: Path) -> tuple[Event, ...]:
     """Events from CSV with columns start, end and class, or from JSON: a list of such objects or triples.
 
+    CSV whose first line has two time stamps has no header: start and end, as Lookout for Equipment took them,
+    and perhaps a class.
     Without a class an event is `anomalous`. Stamps are written as in recordings.
     Raises NoSuchFile, BadLabels (naming the line), UnreadableFile.
     """
@@ -240,6 +242,8 @@ def _events_from_csv(text: str, name: str) -> tuple[Event, ...]:
             if not any(cell.strip() for cell in row):
                 continue
             place = f"{name}, line {reader.line_num}"
+            if header is None and len(row) > 1 and looks_like_stamp(row[0]) and looks_like_stamp(row[1]):
+                header = (0, 1, 2 if len(row) > 2 else None)
             if header is None:
                 header = _event_header(row, place)
                 continue

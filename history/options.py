@@ -12,7 +12,8 @@ class ReadOptions:
     by name; an empty name means: none. label_columns: one column of 0 and 1 for each class, in place of
     label_column. label_names: names of classes by what stands in the label column. time_format: of
     stamps.NAMED_FORMATS, or a strptime pattern. sensors: the columns to keep, in this order. ignore: columns
-    to skip. encoding: a Python codec.
+    to skip. encoding: a Python codec. layout: `files`, each a recording, or `lookout`: the files of a folder
+    are of one machine (history/lookout.py).
     """
 
     delimiter: str | None = None
@@ -26,3 +27,4 @@ class ReadOptions:
     sensors: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     encoding: str | None = None
+    layout: str = "files"

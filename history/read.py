@@ -35,14 +35,17 @@ class HistoryFile:
     name: str
 
 
-def find_files(paths: Sequence[Path]) -> tuple[HistoryFile, ...]:
+def find_files(paths: Sequence[Path], layout: str = "files") -> tuple[HistoryFile, ...]:
     """Files as given, and the CSV and Parquet files of folders, recursively and in order of their paths.
 
+    layout: see ReadOptions; in that of `lookout` a folder counts as one file.
     Names are paths below the folder that all files share. Raises NoSuchFile.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() and layout == "lookout":
+            found[path.resolve()] = None
+        elif path.is_dir():
             inside = [
                 p
                 for p in path.rglob("*")
@@ -68,13 +71,17 @@ def find_files(paths: Sequence[Path]) -> tuple[HistoryFile, ...]:
 
 def read_paths(paths: Sequence[Path], options: ReadOptions = ReadOptions()) -> Iterator[Recording]:
     """Read files and folders, one recording a file. Raises HistoryError at the first that cannot be used."""
-    for file in find_files(paths):
+    for file in find_files(paths, options.layout):
         yield read_file(file.path, options, file.name)
 
 
 def read_file(path: Path, options: ReadOptions = ReadOptions(), name: str | None = None) -> Recording:
     """Read one CSV or Parquet file. Raises HistoryError, saying where and what."""
     name = path.name if name is None else name
+    if options.layout == "lookout":
+        from history.lookout import read_dataset
+
+        return read_dataset(path, options, name)
     try:
         with path.open("rb") as file:
             head = file.read(4)

@@ -44,11 +44,12 @@ def find_source(root: Path | None, given: str) -> Path:
     try:
         inside = root.resolve()
         path = (inside / relative).resolve()
+        there = path.exists()
     except (OSError, ValueError, RuntimeError):
         raise _outside(given) from None
     if not path.is_relative_to(inside):
         raise _outside(given)
-    if not path.exists():
+    if not there:
         raise NoSource(
             "FileNotExist",
             f"there is no {locate.shown(relative)!r} below the folder of {ROOT_VARIABLE}",
