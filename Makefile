@@ -15,7 +15,7 @@ SERVE := $(VENV)/.serve
 DEV   := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check protocol lock clean train-pump-loop bench-quality
+.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -42,6 +42,9 @@ train-pump-loop: $(DEV) ## Train the embedded model anew from the folder DATA of
 		--unit Temperature=°C --unit Thermocouple=°C --unit Voltage=V --unit "Volume Flow RateRMS=l/min" \
 		--description "Water circulation loop with pump, motor and two valves, 1 Hz: Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, doi 10.34740/KAGGLE/DSV/1693952. The four experiments in which the outlet valve was closed (valve2) are kept out to report on." \
 		--licence GPL-3.0
+
+bench: $(DEV) ## Measure all figures of docs/benchmarks.md anew, beside other model servers (OPTIONS=--help)
+	@$(BIN)/python -m benchmarks.speed $(OPTIONS)
 
 bench-quality: $(DEV) ## Measure all figures of docs/quality.md anew from the data sets in the folder DATA
 	@test -n "$(DATA)" || { echo "error: DATA must name the folder of the data sets: skab, tennessee_eastman, nab_machine_temperature" >&2; exit 2; }

@@ -69,9 +69,7 @@ def run(port: int, question: Question, load: Load, cores: Sequence[int]) -> Told
     return run_together(port, question, load, [list(cores)])[0]
 
 
-def run_together(
-    port: int, question: Question, load: Load, cores: Sequence[Sequence[int]]
-) -> list[Told]:
+def run_together(port: int, question: Question, load: Load, cores: Sequence[Sequence[int]]) -> list[Told]:
     """A generator for each set of cores, all beginning at the same moment. Raises LoadFailed."""
     start = time.monotonic() + (_TOGETHER_S if len(cores) > 1 else 0.0)
     with ExitStack() as stack:

@@ -163,7 +163,12 @@ def npy_body(windows: Floats) -> bytes:
 
 
 def _v2_body(window: Floats) -> bytes:
-    data = {"name": "window", "shape": [1, *window.shape], "datatype": "FP64", "data": window.ravel().tolist()}
+    data = {
+        "name": "window",
+        "shape": [1, *window.shape],
+        "datatype": "FP64",
+        "data": window.ravel().tolist(),
+    }
     return json.dumps({"inputs": [data]}).encode()
 
 
@@ -207,8 +212,10 @@ SERVERS: dict[str, Server] = {
         Server(
             MLSERVER,
             "MLServer",
-            "A custom runtime, one inference worker (its default, and as many as there are cores), adaptive "
-            "batching by `max_batch_size` and `max_batch_time`; the Open Inference Protocol's body.",
+            "[A custom runtime](https://docs.seldon.ai/mlserver/user-guide/custom), one inference worker (its "
+            "default, and as many as there are cores), "
+            "[adaptive batching](https://docs.seldon.ai/mlserver/user-guide/adaptive-batching) of up to 16 "
+            "requests within 1 ms.",
             MLSERVER,
             _mlserver(batching=True),
             "/v2/models/classify/infer",
@@ -218,7 +225,7 @@ SERVERS: dict[str, Server] = {
         Server(
             MLSERVER_UNBATCHED,
             "MLServer without batching",
-            "The same without adaptive batching, which is its better side where requests come one by one.",
+            "The same without adaptive batching, which is its default.",
             MLSERVER,
             _mlserver(batching=False),
             "/v2/models/classify/infer",
@@ -228,8 +235,8 @@ SERVERS: dict[str, Server] = {
         Server(
             LITSERVE,
             "LitServe",
-            "One worker on the CPU, `max_batch_size` and `batch_timeout`, and `fast_queue`, which it advises "
-            "above 100 requests/s.",
+            "One worker on the CPU, [batches](https://lightning.ai/docs/litserve/features/batching) of up to 16 "
+            "requests within 1 ms, and `fast_queue`, which it advises above 100 requests/s.",
             LITSERVE,
             _script(LITSERVE, "/health"),
             "/classify",
@@ -239,7 +246,8 @@ SERVERS: dict[str, Server] = {
         Server(
             BENTOML,
             "BentoML",
-            "A service of one worker whose method is `batchable`; arrays in and out. Its access log is off.",
+            "One worker, [adaptive batching](https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html)"
+            " of up to 16 requests; arrays in and out.",
             BENTOML,
             _bentoml,
             "/classify",
@@ -249,8 +257,8 @@ SERVERS: dict[str, Server] = {
         Server(
             FASTAPI,
             "plain FastAPI",
-            "A pydantic body of lists, an array made of them, ONNX Runtime, a pydantic answer; uvicorn with "
-            "uvloop and httptools.",
+            "[A pydantic body](https://fastapi.tiangolo.com/tutorial/body/) of lists, an array made of them, ONNX "
+            "Runtime, a pydantic answer; uvicorn with uvloop and httptools.",
             FASTAPI,
             _PLAIN,
             "/classify",
@@ -269,7 +277,8 @@ SERVERS: dict[str, Server] = {
         Server(
             RAY,
             "Ray Serve",
-            "One replica, `serve.batch` with `max_batch_size` and `batch_wait_timeout_s`.",
+            "One replica, [batches](https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html) of up "
+            "to 16 requests within 1 ms. Only with `--ray`.",
             RAY,
             _script(RAY, "/-/healthz"),
             "/classify",

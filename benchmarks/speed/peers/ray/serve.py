@@ -26,5 +26,7 @@ class Classify:
 
 if __name__ == "__main__":
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": port()}, logging_config={"enable_access_log": False})
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": port()}, logging_config={"enable_access_log": False}
+    )
     serve.run(Classify.bind(), route_prefix="/classify", blocking=True)

@@ -1,0 +1,50 @@
+"""What a run of the benchmark found, as it is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement. visit: the server and how it was set up. figures: see `benchmarks.speed.probes`."""
+
+    round: int
+    visit: str
+    probe: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """failures: why a server could not be measured, by its name. versions: by peer, then by library."""
+
+    began: str
+    seconds: float
+    rounds: int
+    quick: bool
+    machine: str
+    versions: Mapping[str, Mapping[str, str]]
+    models: Mapping[str, str]
+    samples: Sequence[Sample]
+    failures: Mapping[str, str]
+
+    def values(self, visit: str, probe: str, figure: str) -> dict[int, float]:
+        """One figure by round."""
+        return {
+            sample.round: sample.figures[figure]
+            for sample in self.samples
+            if (sample.visit, sample.probe) == (visit, probe) and figure in sample.figures
+        }
+
+
+def save(run: Run, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
+
+
+def load(path: Path) -> Run:
+    """Raises msgspec.ValidationError, OSError."""
+    return msgspec.json.decode(path.read_bytes(), type=Run)
