@@ -67,6 +67,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, resources: Resources, methods: Mapping[str, Method]) -> None:
         self._resources = resources
         self._methods = methods
+        self.under_way = 0
 
     def service(self, handler_call_details: Any) -> Any:
         path = handler_call_details.method
@@ -131,6 +132,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         started = time.perf_counter()
         status = _GIVEN_UP
         metrics.requests_in_progress[0] += 1
+        self.under_way += 1
         try:
             answer = await work()
             status = 200
@@ -144,6 +146,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
                 _log.error("unforeseen error", extra={"fields": told})
             await _abort(context, error, facts)
         finally:
+            self.under_way -= 1
             metrics.requests_in_progress[0] -= 1
             report(metrics, facts, _METHOD, path, status, time.perf_counter() - started)
 

@@ -18,6 +18,8 @@ from service.settings import Settings
 MOST_CALLS = 256
 # So often the health service is told how things are, and draining is noticed.
 _LOOK_S = 0.2
+# Between an answer and its last byte.
+_LAST_BYTES_S = 0.1
 
 
 class GrpcServer:
@@ -26,9 +28,10 @@ class GrpcServer:
     def __init__(self, resources: Resources, release: str) -> None:
         settings = resources.settings
         self._resources = resources
+        self._calls = Calls(resources, InferenceService(resources, release).methods())
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            handlers=[Calls(resources, InferenceService(resources, release).methods())],
+            handlers=[self._calls],
             maximum_concurrent_rpcs=MOST_CALLS,
             options=[
                 ("grpc.max_receive_message_length", settings.max_body_bytes),
@@ -63,7 +66,7 @@ class GrpcServer:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._server.stop(self._resources.settings.shutdown_timeout_s)
+        await self._stop()
 
     async def _follow(self) -> None:
         """Tell the health service how things are; close the port when HTTP's closes, `drain_s` after the
@@ -73,7 +76,16 @@ class GrpcServer:
             await asyncio.sleep(_LOOK_S)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._resources.settings.drain_s)
-        await self._server.stop(self._resources.settings.shutdown_timeout_s)
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """Who watches the health service, or has a reflection open, would do so for ever: only calls that are
+        being answered are waited for."""
+        closing = asyncio.create_task(self._server.stop(self._resources.settings.shutdown_timeout_s))
+        while self._calls.under_way and not closing.done():
+            await asyncio.sleep(_LAST_BYTES_S)
+        await self._server.stop(_LAST_BYTES_S)
+        await closing
 
     async def _tell_health(self) -> None:
         ready = unready_reason(self._resources) is None
