@@ -86,7 +86,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class RequestLog:
-    """ASGI middleware around everything else. refuse: writes an error, given the path and the request's id."""
+    """ASGI middleware around everything else. refuse: writes an error, given path and request's id."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, refuse: Refuse) -> None:
         self._app = app
