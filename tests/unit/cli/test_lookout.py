@@ -1,6 +1,9 @@
 """`offnormal score --format lookout`: the lines that Lookout for Equipment wrote, from the files it took."""
 
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +180,39 @@ def test_label_file_of_lookout_is_what_is_evaluated_against(machine: Path, tmp_p
     )  # fmt: skip
     assert code == 0, said
     assert '"auc"' in figures.read_text()
+
+
+GUIDE = Path(__file__).parents[3] / "docs" / "migration" / "lookout.md"
+BLOCK = re.compile(r"(?:<!-- (?P<remark>[^\n]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
+
+
+def test_commands_of_the_migration_guide_work_in_their_order(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the guide calls input is the second data set, as a scheduler was given it."""
+    (machine / "input").mkdir()
+    for component in ("pump", "motor"):
+        shutil.copy(
+            machine / "new" / component / f"{component}.csv",
+            machine / "input" / f"{component}_20260921141320.csv",
+        )
+    monkeypatch.chdir(machine)
+    found = list(BLOCK.finditer(GUIDE.read_text()))
+    commands = [
+        b["text"] for b in found if b["kind"] == "sh" and not (b["remark"] or "").startswith("not run")
+    ]
+    assert len(commands) == 3
+    for command in commands:
+        name, *arguments = shlex.split(command)
+        code, _, said = run(*arguments)
+        assert (name, code) == ("offnormal", 0), said
+    (shown,) = (json.loads(b["text"].replace(", …]", "]")) for b in found if b["kind"] == "json")
+    lines = [json.loads(line) for line in (machine / "results.jsonl").read_text().splitlines()]
+    assert len(lines) == 300
+    assert list(lines[230]) == list(shown)
+    assert lines[230]["diagnostics"][0].keys() == shown["diagnostics"][0].keys()
+    assert lines[230]["prediction_reason"] == shown["prediction_reason"]
+    assert lines[230]["diagnostics"][0]["name"] == shown["diagnostics"][0]["name"]
 
 
 def test_data_set_is_checked_as_one_recording(machine: Path) -> None:
