@@ -51,6 +51,11 @@ def variables(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(MODELS, tmp_path / "models"))
+
+
 def client_of(server: Server) -> AnomalyDetectorClient:
     return AnomalyDetectorClient(server.url, AzureKeyCredential("unused"))
 
@@ -98,7 +103,6 @@ def last_of(client: AnomalyDetectorClient, model_id: str, size: float) -> azure.
 
 def test_model_is_trained_answers_and_is_removed(tmp_path: Path, variables: dict[str, str]) -> None:
     """From the first call to the last, as a client of the retired service makes them."""
-    store = Path(shutil.copytree(MODELS, tmp_path / "models"))
     with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
         begun = client.train_multivariate_model(info())
         assert begun.model_info.status in ("CREATED", "RUNNING")
@@ -126,9 +130,9 @@ def test_model_is_trained_answers_and_is_removed(tmp_path: Path, variables: dict
 
 
 def test_training_that_fails_says_why_and_its_model_does_not_detect(
-    tmp_path: Path, variables: dict[str, str]
+    store: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
-    with serving(MODELS, tmp_path / "state", **variables) as server, client_of(server) as client:
+    with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
         begun = client.train_multivariate_model(info("container/words.csv"))
         model = until_status(client, begun.model_id, is_over)
         assert model.model_info.status == "FAILED"
@@ -154,10 +158,10 @@ def children_of(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 def test_training_ends_with_the_service_and_is_noted_as_failed(
-    tmp_path: Path, variables: dict[str, str]
+    store: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     (tmp_path / "recipe.toml").write_text(RECIPE.format(steps=100_000))
-    with serving(MODELS, tmp_path / "state", **variables) as server, client_of(server) as client:
+    with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
         begun = client.train_multivariate_model(info())
         until_status(client, begun.model_id, "RUNNING".__eq__)
         limit = time.monotonic() + 20
@@ -166,7 +170,7 @@ def test_training_ends_with_the_service_and_is_noted_as_failed(
             time.sleep(0.05)
         assert server.stop() == 0
         assert not any(Path(f"/proc/{child}").exists() for child in children)
-    with serving(MODELS, tmp_path / "state", **variables) as server, client_of(server) as client:
+    with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
         model = client.get_multivariate_model(begun.model_id)
     assert model.model_info.status == "FAILED"
     assert "the service was stopped" in model.model_info.errors[0].message
@@ -174,10 +178,10 @@ def test_training_ends_with_the_service_and_is_noted_as_failed(
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 def test_training_whose_service_is_killed_is_failed_and_another_may_begin(
-    tmp_path: Path, variables: dict[str, str]
+    store: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     (tmp_path / "recipe.toml").write_text(RECIPE.format(steps=100_000))
-    with serving(MODELS, tmp_path / "state", **variables) as server, client_of(server) as client:
+    with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
         begun = client.train_multivariate_model(info())
         until_status(client, begun.model_id, "RUNNING".__eq__)
         limit = time.monotonic() + 20
@@ -187,7 +191,7 @@ def test_training_whose_service_is_killed_is_failed_and_another_may_begin(
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
     try:
-        with serving(MODELS, tmp_path / "state", **variables) as server, client_of(server) as client:
+        with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
             model = client.get_multivariate_model(begun.model_id)
             assert model.model_info.status == "FAILED"
             again = client.train_multivariate_model(info("container/words.csv"))
