@@ -4,8 +4,11 @@ import asyncio
 import http.server
 import io
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +39,7 @@ from offnormal.client import (
     Window,
 )
 from tests.contract.app import by_sensor, faulty, rows
-from tests.e2e.server import Server, serving
+from tests.e2e.server import ROOT, Server, serving
 from tests.plant import SENSORS, recording, to_csv
 
 AT_ONCE = Retries(attempts=1)
@@ -541,3 +544,32 @@ def test_asynchronous_client_waits_and_gives_up_alike() -> None:
     with answering(*answers) as (url, asked):
         asyncio.run(ask(url))
     assert len(asked) == 7
+
+
+# The guide
+
+GUIDE = re.findall(r"<!-- run -->\n```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(GUIDE)))
+def test_code_of_the_guide_runs_as_it_is_printed(server: Server, number: int) -> None:
+    code = GUIDE[number].replace("http://127.0.0.1:8000", server.url)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tiny" in done.stdout
+    if number == 0:
+        assert done.stdout.splitlines()[-1] == "unknown_sensor at windows[0].readings.Presure"
+
+
+def test_methods_and_defaults_of_the_guide_are_those_of_the_client() -> None:
+    text = (ROOT / "docs" / "client.md").read_text()
+    methods = {name for name in vars(Client) if not name.startswith("_")} - {"close"}
+    assert {name for name in methods if f"`{name}" not in text} == set()
+    assert {name for name in vars(AsyncClient) if not name.startswith("_")} - {"aclose"} == methods
+    rules = Retries()
+    told = f"{rules.attempts} attempts, pauses from {rules.first_wait_s} s doubling to {rules.longest_wait_s:g} s"
+    assert told in text
+    assert f"up to {rules.longest_asked_s:g} s; two minutes in all" in text.replace("\n", " ")
+    assert rules.give_up_after_s == 120
