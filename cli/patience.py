@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 if TYPE_CHECKING:
     from service.resources import Resources
 
+# At the end of the service, how long a connection without a request is still kept.
+_LAST_S = 0.2
 _log = logging.getLogger("service.connections")
 
 
@@ -72,8 +74,15 @@ class PatientProtocol(HttpToolsProtocol):
         self._await_taking()
 
     def shutdown(self) -> None:
-        super().shutdown()
-        if self.transport.is_closing():
+        """Answer what is under way; close soon, but not on a request that is just arriving."""
+        if self._under_way:
+            super().shutdown()
+        else:
+            self.loop.call_later(_LAST_S, self._part)
+
+    def _part(self) -> None:
+        if not self._under_way:
+            self.transport.close()
             self._await_taking()
 
     def pause_writing(self) -> None:

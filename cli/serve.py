@@ -2,12 +2,9 @@
 
 import json
 import os
-import signal
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,8 +27,6 @@ _EXAMPLE_TIMEOUT_S = 5.0
 _LINE = 110
 # Open files beside connections: models, state, the interpreter's own.
 _OTHER_FILES = 200
-# Beyond the time for answering what is under way, for closing models and state.
-_END_S = 3.0
 
 
 def serve(
@@ -201,6 +196,7 @@ def take_all_descriptors(settings: "Settings") -> None:
 
 def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
+    from cli.server import ListeningServer
     from service.app import create_app
 
     url = address_of(listener, settings)
@@ -209,7 +205,7 @@ def run(settings: "Settings", listener: socket.socket) -> None:
         err.print(await banner(resources, url), markup=False, soft_wrap=True)
 
     app = create_app(settings, runtime_of(settings), announce)
-    server = graceful_server(server_config(settings, app), app, settings)
+    server = ListeningServer(server_config(settings, app), app, settings)
     note(f"listening on {url}, loading models from {settings.models}")
     server.run(sockets=[listener])
     if not server.started:
@@ -249,44 +245,6 @@ def server_config(
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
-
-
-def graceful_server(config: "uvicorn.Config", app: "FastAPI", settings: "Settings") -> "uvicorn.Server":
-    """A server that on SIGTERM first says it is not ready, and only after `drain_s` closes its port.
-
-    Whoever balances the load needs that time to notice. SIGINT, from a person, closes at once. What has not
-    ended when its time is over, a model that hangs for one, is left behind, with exit code 1.
-    """
-    import threading
-
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            del frame
-            again = app.state.draining.is_set()
-            app.state.draining.set()
-            if not again:
-                self._later(settings.drain_s + settings.shutdown_timeout_s + _END_S, self._leave)
-            if again or sig == signal.SIGINT or settings.drain_s == 0:
-                self.force_exit = self.should_exit and sig == signal.SIGINT
-                self.should_exit = True
-            else:
-                self._later(settings.drain_s, self._exit)
-
-        def _later(self, seconds: float, function: Callable[[], None]) -> None:
-            timer = threading.Timer(seconds, function)
-            timer.daemon = True
-            timer.start()
-
-        def _exit(self) -> None:
-            self.should_exit = True
-
-        def _leave(self) -> None:
-            warn("what does not end in time is left behind")
-            os._exit(1)
-
-    return Server(config)
 
 
 def runtime_of(settings: "Settings") -> "OpenRuntime":

@@ -8,11 +8,10 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
 from cli.errors import message_of
 from cli.protocol import protocol_of
 from cli.serve import banner, runtime_of, server_config
+from cli.server import TakingServer
 from cli.worker_channel import ALL_READY, CONNECTION, UNREADY, Word, assigned, say
 from service.app import create_app
 from service.measuring.ledger import Ledger
@@ -23,12 +22,10 @@ if TYPE_CHECKING:
     from service.resources import Resources
 
 _BEAT_S = 1.0
-# A handshake of TLS that takes longer is given up.
-_HANDSHAKE_S = 10.0
 _log = logging.getLogger("service.worker")
 
 
-class WorkerServer(uvicorn.Server):
+class WorkerServer(TakingServer):
     """Listens to nothing; takes connections, and the order to finish, from the channel."""
 
     def __init__(self, assignment: "Assignment", channel: socket.socket) -> None:
@@ -82,9 +79,7 @@ class WorkerServer(uvicorn.Server):
                 connection = socket.socket(fileno=descriptors[0])
                 self._taken += 1
                 self._say("alive")  # before anything is read from it: until then it can go to another worker
-                task = asyncio.get_running_loop().create_task(self._take(connection))
-                self.server_state.tasks.add(task)
-                task.add_done_callback(self.server_state.tasks.discard)
+                self.take(connection)
             elif order == UNREADY:
                 self._app.state.draining.set()
             elif order == ALL_READY:
@@ -93,23 +88,6 @@ class WorkerServer(uvicorn.Server):
                 asyncio.get_running_loop().remove_reader(self._channel)
                 self._app.state.draining.set()
                 self.should_exit = True
-
-    async def _take(self, connection: socket.socket) -> None:
-        try:
-            connection.setblocking(False)
-            tls = self.config.ssl
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._protocol, connection, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S if tls else None
-            )
-        except OSError:  # whoever was at the other end has left already
-            connection.close()
-            self._ended()
-
-    def _protocol(self) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
 
     def _protocol_class(self, settings: Settings) -> type[asyncio.Protocol]:
         ended = self._ended
@@ -120,6 +98,9 @@ class WorkerServer(uvicorn.Server):
                 ended()
 
         return Protocol
+
+    def was_lost(self) -> None:
+        self._ended()
 
     def _ended(self) -> None:
         self._closed += 1

@@ -11,7 +11,7 @@ import pytest
 from detector import Detector, Options, Ruling, Window
 from detector.runtime import Outputs
 from detector.windows import Batch
-from service.batching import Batcher, Pace
+from service.batching import Batcher
 from service.errors import DeadlinePassed, QueueFull
 from tests.plant import SCALE, normal_operation
 
@@ -272,15 +272,3 @@ def test_request_that_could_not_be_in_time_is_refused_while_there_is_room(
         await asyncio.gather(first, waiting, patient)
 
     asyncio.run(run())
-
-
-def test_pace_follows_what_windows_take_now() -> None:
-    pace = Pace()
-    for _ in range(50):
-        pace.took(10, 1.0)
-    assert pace.window_s == pytest.approx(0.1, rel=0.01)
-    pace.took(1, 3.0)  # one that was held up
-    assert pace.window_s < 0.15
-    for _ in range(50):
-        pace.took(100, 1.0)
-    assert pace.window_s == pytest.approx(0.01, rel=0.05)
