@@ -130,5 +130,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._resources.metrics.given_up_connections(reason)[0] += 1
         client = self.client[0] if self.client else None
         _log.info("connection given up", extra={"fields": {"reason": reason, "client": client}})
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what is still to be written goes nowhere
         # Not `close`, which would wait once more for what the client does not take.
         self.transport.abort()
