@@ -174,8 +174,8 @@ def _machine(cores: Cores) -> str:
     if cores.siblings is None:
         threads = "the system does not say whether they share a physical core"
     return (
-        f"{machine()} {platform.release()}, Python {platform.python_version()}: servers on core {cores.server}, "
-        f"load on core {cores.load} ({threads})"
+        f"{machine()} {platform.release()}, Python {platform.python_version()}: "
+        f"servers on core {cores.server}, load on core {cores.load} ({threads})"
     )
 
 

@@ -49,5 +49,5 @@ def compare(title: str, found: Floats, wanted: Floats) -> None:
     if found.shape != wanted.shape:
         raise WrongAnswer(f"{title}: {found.shape[1:]} numbers for a window, expected {wanted.shape[1:]}")
     if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
-        worst = np.unravel_index(np.nanargmax(np.abs(found - wanted)), found.shape)
+        worst = np.unravel_index(np.argmax(np.nan_to_num(np.abs(found - wanted), nan=np.inf)), found.shape)
         raise WrongAnswer(f"{title}: window {worst[0]}: {found[worst]:.6g}, expected {wanted[worst]:.6g}")

@@ -1,9 +1,9 @@
 """The load generator: a process of its own on a core of its own, nothing but the standard library in it.
 
-Reads a JSON object from standard input and writes one to standard output; `benchmarks.speed.load` says what is
-in them, and starts it. Requests go over kept connections. With a rate they are due at even intervals whether or
-not earlier ones are answered (an open loop), and latency counts from when a request was due; without one each
-connection sends again as soon as it is answered (a closed loop).
+Reads a JSON object from standard input and writes one to standard output; `benchmarks.speed.load` says what
+is in them, and starts it. Requests go over kept connections. With a rate they are due at even intervals
+whether or not earlier ones are answered (an open loop), and latency counts from when a request was due;
+without one each connection sends again as soon as it is answered (a closed loop).
 """
 
 import json

@@ -35,8 +35,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """rate: requests/s for an open loop, else each connection sends as soon as it is answered.
-    warm_s: before what is counted. count: so many requests in place of so many seconds, all of them counted."""
+    """rate: requests/s for an open loop, else each connection sends as soon as it is answered. warm_s: before
+    what is counted. count: so many requests in place of so many seconds, all of them counted."""
 
     connections: int
     seconds: float

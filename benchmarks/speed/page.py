@@ -115,8 +115,8 @@ def about(run: Run) -> str:
     ]
     if busy:
         lines.append(
-            f"Against the empty route, the fastest server, the load generator used {max(busy):.0%} of its own "
-            "core at most."
+            f"Against the empty route, the fastest server, the load generator used {max(busy):.0%} of its "
+            "own core at most."
         )
     paced = run.values("offnormal", "half-load", "rate"), run.values("offnormal", "half-load", "asked")
     if all(paced):

@@ -17,7 +17,8 @@ import psutil
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_READY_POLL_S = 0.005
+# Often enough to tell, seldom enough not to cost a server that starts.
+_READY_POLL_S = 0.025
 _STOP_S = 5.0
 # Without a proxy: nothing here leaves the loopback.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -98,7 +99,7 @@ class Running:
 
 
 @contextmanager
-def running(command: Command, cores: Sequence[int], limit_s: float = 60.0) -> Iterator[Running]:
+def running(command: Command, cores: Sequence[int], limit_s: float = 120.0) -> Iterator[Running]:
     """The server while the block runs, all its processes bound to the cores. Raises ServerFailed."""
     log = command.folder / "server.log"
 
@@ -116,7 +117,7 @@ def running(command: Command, cores: Sequence[int], limit_s: float = 60.0) -> It
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=bind,
+            preexec_fn=bind,  # noqa: PLW1509 - there are no threads here
         )
         try:
             _wait_until_ready(started, command, began + limit_s, log)

@@ -46,7 +46,7 @@ class Server:
 
 
 def _environment(model: Path, port: int, **more: str) -> dict[str, str]:
-    """That of this process without settings of Offnormal or of a peer, which would change what is measured."""
+    """This process's, without settings of Offnormal or of a peer, which would change what is measured."""
     foreign = ("OFFNORMAL_", "MLSERVER_", "BENTOML_", "LITSERVE_", "RAY_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | {
@@ -212,8 +212,8 @@ SERVERS: dict[str, Server] = {
         Server(
             MLSERVER,
             "MLServer",
-            "[A custom runtime](https://docs.seldon.ai/mlserver/user-guide/custom), one inference worker (its "
-            "default, and as many as there are cores), "
+            "[A custom runtime](https://docs.seldon.ai/mlserver/user-guide/custom), one inference worker "
+            "(its default, and as many as there are cores), "
             "[adaptive batching](https://docs.seldon.ai/mlserver/user-guide/adaptive-batching) of up to 16 "
             "requests within 1 ms.",
             MLSERVER,
@@ -235,8 +235,8 @@ SERVERS: dict[str, Server] = {
         Server(
             LITSERVE,
             "LitServe",
-            "One worker on the CPU, [batches](https://lightning.ai/docs/litserve/features/batching) of up to 16 "
-            "requests within 1 ms, and `fast_queue`, which it advises above 100 requests/s.",
+            "One worker on the CPU, [batches](https://lightning.ai/docs/litserve/features/batching) of up "
+            "to 16 requests within 1 ms, and `fast_queue`, which it advises above 100 requests/s.",
             LITSERVE,
             _script(LITSERVE, "/health"),
             "/classify",
@@ -257,8 +257,8 @@ SERVERS: dict[str, Server] = {
         Server(
             FASTAPI,
             "plain FastAPI",
-            "[A pydantic body](https://fastapi.tiangolo.com/tutorial/body/) of lists, an array made of them, ONNX "
-            "Runtime, a pydantic answer; uvicorn with uvloop and httptools.",
+            "[A pydantic body](https://fastapi.tiangolo.com/tutorial/body/) of lists, an array made of them, "
+            "ONNX Runtime, a pydantic answer; uvicorn with uvloop and httptools.",
             FASTAPI,
             _PLAIN,
             "/classify",
@@ -277,8 +277,8 @@ SERVERS: dict[str, Server] = {
         Server(
             RAY,
             "Ray Serve",
-            "One replica, [batches](https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html) of up "
-            "to 16 requests within 1 ms. Only with `--ray`.",
+            "One replica, [batches](https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html) "
+            "of up to 16 requests within 1 ms. Only with `--ray`.",
             RAY,
             _script(RAY, "/-/healthz"),
             "/classify",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Network:
-    """`model.onnx` of a model's folder. Baselines are left to the graph, whose defaults are the model's own."""
+    """`model.onnx` of a model's folder. Baselines are the graph's defaults: the model's own."""
 
     def __init__(self, folder: Path) -> None:
         options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""LitServe with its own batching, and the ZeroMQ queue that its documentation advises above 100 requests/s."""
+"""LitServe with its batching, and the ZeroMQ queue that its documentation advises above 100 requests/s."""
 
 from typing import Any
 
