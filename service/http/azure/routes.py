@@ -161,6 +161,7 @@ async def delete_model(given: str, resources: Deciding) -> Response:
     if training.status in ("CREATED", "RUNNING"):
         raise Refusal("ModelNotReady", "the model is being trained; wait until that ends")
     await asyncio.to_thread(_remove, training, resources)
+    await resources.watcher.look(again=False)
     return Response(status_code=204)
 
 
