@@ -569,7 +569,7 @@ def test_methods_and_defaults_of_the_guide_are_those_of_the_client() -> None:
     assert {name for name in methods if f"`{name}" not in text} == set()
     assert {name for name in vars(AsyncClient) if not name.startswith("_")} - {"aclose"} == methods
     rules = Retries()
-    told = f"{rules.attempts} attempts, pauses from {rules.first_wait_s} s doubling to {rules.longest_wait_s:g} s"
-    assert told in text
+    pauses = f"pauses from {rules.first_wait_s} s doubling to {rules.longest_wait_s:g} s"
+    assert f"{rules.attempts} attempts, {pauses}" in text
     assert f"up to {rules.longest_asked_s:g} s; two minutes in all" in text.replace("\n", " ")
     assert rules.give_up_after_s == 120
