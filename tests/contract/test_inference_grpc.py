@@ -28,6 +28,7 @@ from tritonclient.utils import InferenceServerException
 from tests.contract.app import by_sensor, until
 from tests.contract.inference import OUTPUTS, WINDOWS, check_equal, classified, free_port
 from tests.e2e.server import ROOT, Server, serving
+from tests.e2e.test_tls import make
 from tests.e2e.test_workers import ESTABLISHED, pids
 from tests.plant import SENSORS, normal_operation
 
@@ -376,6 +377,16 @@ def test_keys_open_what_their_roles_say(trained_store: Path, tmp_path: Path) -> 
             client.get_model_metadata("tiny")
 
 
+def test_certificate_of_the_service_is_that_of_grpc_too(trained_store: Path, tmp_path: Path) -> None:
+    pair = make(tmp_path, "offnormal")
+    with serving_grpc(trained_store, tmp_path / "state", **pair.settings) as (_, address):
+        trusting = {"ssl": True, "root_certificates": str(pair.certificate)}
+        with triton.InferenceServerClient(address, **trusting) as client:
+            assert client.infer("tiny", [tensor("window", WINDOWS)]).as_numpy("verdict").size == 3
+        with triton.InferenceServerClient(address) as plain, pytest.raises(InferenceServerException):
+            plain.is_server_live()
+
+
 def test_rate_of_a_caller_is_limited(trained_store: Path, tmp_path: Path) -> None:
     slow = {"OFFNORMAL_REQUESTS_PER_S": "0.01", "OFFNORMAL_REQUEST_BURST_S": "300"}
     with serving_grpc(trained_store, tmp_path, **slow) as (_, address):
@@ -452,7 +463,7 @@ def test_port_that_is_taken_is_told_at_the_start(trained_store: Path, tmp_path: 
     server = Server(
         "--port", "0", "--models", str(trained_store), "--state", str(tmp_path), OFFNORMAL_GRPC_PORT=taken
     )
-    assert server.process.wait(60) != 0
+    assert server.process.wait(150) == 1
     until(lambda: server.said("OFFNORMAL_GRPC_PORT"))
     assert f"cannot listen on 127.0.0.1 port {taken}" in server.stderr
 
