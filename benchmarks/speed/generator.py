@@ -21,6 +21,8 @@ from typing import Any
 _READ = 1 << 20
 # Below this a request that is soon due is waited for awake: sleeping is not exact enough.
 _AWAKE_S = 3e-4
+# For the first answer, where none came in time.
+_PATIENCE_S = 15.0
 
 
 class Refused(Exception):
@@ -101,7 +103,10 @@ class Load:
         self.latencies: list[float] = []
 
     def run(self, start: float, warm_s: float, seconds: float) -> tuple[float, float]:
-        """Returns when what is counted began and ended. Raises Refused."""
+        """Returns when what is counted began and ended. Raises Refused.
+
+        Where nothing was answered in time, one late answer is waited for.
+        """
         for number in self._by_number:
             self._epoll.register(number, select.EPOLLIN)
         time.sleep(max(0.0, start - time.monotonic()))
@@ -111,9 +116,9 @@ class Load:
         due = time.monotonic()
         while True:
             now = time.monotonic()
-            if now >= end or (self._count and len(self.latencies) >= self._count):
+            if (now >= end and self.latencies) or now >= end + _PATIENCE_S or self._all_answered():
                 return counted, now
-            while idle and (self._interval is None or due <= now) and not self._all_sent():
+            while idle and (self._interval is None or due <= now) and now < end and not self._all_sent():
                 self._send(idle.popleft(), now if self._interval is None else due)
                 due += self._interval or 0.0
             for number, event in self._epoll.poll(self._wait(now, due, end, bool(idle))):
@@ -122,12 +127,15 @@ class Load:
                     self._epoll.modify(number, select.EPOLLIN)
                 if event & ~select.EPOLLOUT and connection.receive():
                     done = time.monotonic()
-                    if connection.began >= counted and done <= end:
+                    if done >= counted and (done <= end or not self.latencies):
                         self.latencies.append(done - connection.began)
                     idle.append(connection)
 
     def _all_sent(self) -> bool:
         return self._count is not None and self._sent >= self._count
+
+    def _all_answered(self) -> bool:
+        return self._count is not None and len(self.latencies) >= self._count
 
     def _send(self, connection: Connection, began: float) -> None:
         if not connection.send(self._requests[self._sent % len(self._requests)], began):
@@ -135,7 +143,7 @@ class Load:
         self._sent += 1
 
     def _wait(self, now: float, due: float, end: float, can_send: bool) -> float:
-        wait = min(end - now, 1.0)
+        wait = min(end - now, 1.0) if now < end else 0.1
         if self._interval is not None and can_send:
             wait = min(wait, due - now - _AWAKE_S)
             # The system counts in milliseconds and rounds up, which would be too late.

@@ -76,15 +76,17 @@ def build(subject: Subject, folder: Path) -> None:
     store = store_of(subject, folder)
     shutil.rmtree(store, ignore_errors=True)
     recordings = list(_recordings(subject))
-    recipe = Recipe(
-        window_steps=subject.steps,
-        units=[subject.units],
-        batch_size=subject.batch_size,
-        reconstruction_steps=OPTIMISER_STEPS,
-        joint_steps=OPTIMISER_STEPS,
-        calibration_folds=0,
-        baseline="pooled",
-        recovery_windows=1,
+    recipe = Recipe.model_validate(
+        {
+            "window_steps": subject.steps,
+            "units": [subject.units],
+            "batch_size": subject.batch_size,
+            "reconstruction_steps": OPTIMISER_STEPS,
+            "joint_steps": OPTIMISER_STEPS,
+            "calibration_folds": 0,
+            "baseline": "pooled",
+            "recovery_windows": 1,
+        }
     )
     train(
         recordings[:-1],

@@ -33,6 +33,7 @@ def _figure(run: Run) -> Figure | None:
     known = {name: points for name, points in lines.items() if len(points) > 1}
     if not known:
         return None
+    figure: Figure
     figure, axis = plt.subplots(figsize=(8.5, 5.0), layout="constrained")
     for number, (name, points) in enumerate(known.items()):
         across, up, least, most = zip(*points, strict=True)
