@@ -93,6 +93,7 @@ def create_app(
             yield LifespanState(resources=resources)
             resources.draining.set()
         await resources.jobs.close()
+        assets.stop_adopting()
         await loading
         for task in beside:
             task.cancel()

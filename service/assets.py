@@ -39,6 +39,7 @@ class Assets:
         self._detectors: WeakKeyDictionary[LoadedModel, Detector] = WeakKeyDictionary()
         self._not_adopted: WeakKeyDictionary[LoadedModel, set[tuple[str, float]]] = WeakKeyDictionary()
         self._adopted_at = -1
+        self._stopping = False
         self._under_way = 0
         self._known: dict[str, dict[str, StoredBaseline]] = {}
         self._known_at = -1
@@ -105,6 +106,8 @@ class Assets:
         One asset after the other, so that commissionings asked for meanwhile take their turn in between.
         """
         for asset in self._state.lacking(model.ref.name, model.ref.sha256):
+            if self._stopping:
+                return
             self._worker.submit(self._adopt, model, asset).result()
 
     def catch_up(self) -> None:
@@ -128,6 +131,10 @@ class Assets:
                 self._counted_at = counter
         except StateUnavailable:
             _log.warning("assets could not be counted")
+
+    def stop_adopting(self) -> None:
+        """The service ends: nobody will ask for what is being set up."""
+        self._stopping = True
 
     def close(self) -> None:
         """Finish what is under way, then let go of the state. Blocks."""

@@ -21,13 +21,16 @@ from service.models.networks import Networks
 from service.models.version import LoadedModel
 from service.settings import MEGABYTE, Settings
 
+# Name and unit of each, in order.
+Sensors = tuple[tuple[str, str | None], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What callers of a model rely on: its sensors, in order. version: whose they are."""
+    """What callers of a model rely on. version: whose sensors they are."""
 
     version: int
-    sensors: tuple[tuple[str, str | None], ...]
+    sensors: Sensors
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Inputs":

@@ -11,7 +11,7 @@ from detector import ModelStore
 from detector.errors import ArtefactRefused
 from detector.store import Stamp
 from service.models.current import Current
-from service.models.loading import Inputs, Loader, first_inputs
+from service.models.loading import Inputs, Loader, Sensors, first_inputs
 from service.models.networks import Network
 from service.models.version import LoadedModel, Version
 
@@ -39,7 +39,7 @@ class _Look:
     """
 
     stamp: Stamp
-    inputs: Inputs | None
+    sensors: Sensors | None
     since: float
     settled: bool
 
@@ -142,26 +142,35 @@ class Scanner:
         stamp = self._store.stamp(name, number)
         now = time.monotonic()
         since = old.since if old and old.stamp == stamp else now
-        if known and old == _Look(stamp, inputs, since, settled=True) and not (again and known.refused):
+        sensors = inputs.sensors if inputs else None
+        if known and old == _Look(stamp, sensors, since, settled=True) and not (again and known.refused):
             return None
         if known is None:
             known = Version(name, number, "loading")
             self._current.put(known)
         version, passing = self._judge(known, inputs)
         copied = self._current.catalogue.finished and now - since < SETTLED_AFTER_S > _age_s(stamp)
-        self._looks[name, number] = _Look(
-            stamp, inputs, since, settled=not (version.refused and (copied or passing))
-        )
+        settled = not (version.refused and (copied or passing))
+        self._looks[name, number] = _Look(stamp, sensors, since, settled)
         if version.refused and copied:
             self.unsettled = True
-            if known.loaded is None:
-                reason = f"{version.reason} (its files still change)"
-                self._current.put(Version(name, number, "loading", reason=reason))
+            self._put_off(known, f"{version.reason} (its files still change)")
             return None
         if version.loaded and version.loaded is not known.loaded:
-            prepare(version.loaded)
+            try:
+                prepare(version.loaded)
+            except Exception as error:  # the next look may find the state in order
+                del self._looks[name, number]
+                _log.exception("assets could not be set up for a version")
+                self._put_off(known, f"assets could not be set up for it: {type(error).__name__}")
+                return None
         self._current.put(version)
         return self._told(version, known)
+
+    def _put_off(self, known: Version, reason: str) -> None:
+        """Judge it at a later look; what answers goes on answering."""
+        if known.loaded is None:
+            self._current.put(Version(known.name, known.number, "loading", reason=reason))
 
     def _judge(self, known: Version, inputs: Inputs | None) -> tuple[Version, bool]:
         """What a version is, and whether what is wrong with it may pass without its files changing."""

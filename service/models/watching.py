@@ -37,8 +37,10 @@ class Watcher:
             if not self._models.finished:
                 looked = time.monotonic()
                 continue
-            asked = self._models.follow()
-            self._again |= asked
+            try:
+                self._again |= self._models.follow()
+            except Exception:  # the next may go well; without it nobody could roll back
+                _log.exception("choices could not be followed")
             if self._looking is not None and not self._looking.done():
                 continue
             pause_s = _SOON_S if self._models.unsettled else self._poll_s or float("inf")

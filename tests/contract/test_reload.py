@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from detector.windows import Batch
+from service.assets import Assets
+from service.errors import StateUnavailable
 from service.models import loading
 from tests.contract.app import CheckedClient, classify, gated, rows, running, settings_for, until, verdict
 from tests.contract.test_operations import value
@@ -319,6 +321,28 @@ def test_asset_is_known_to_a_new_version_from_its_first_answer_on(
     assert watching.get("/assets").json()["assets"][0]["versions"] == [1, 2, 3]
 
 
+def test_version_whose_assets_cannot_be_set_up_is_tried_again(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [StateUnavailable("the state is busy"), StateUnavailable("the state is busy")]
+    real = Assets.adopt
+
+    def adopt(self: Assets, model: Any) -> None:
+        if model.ref.version == 3 and failures:
+            raise failures.pop()
+        real(self, model)
+
+    monkeypatch.setattr(Assets, "adopt", adopt)
+    with running(settings_for(tiny_store, tmp_path / "state", models_poll_s=0)) as client:
+        publish(tiny_store, 3)
+        assert reload(client) == []
+        assert answering(client) == 2
+        assert "assets could not be set up" in versions(client)[3]["reason"]
+        reload(client)
+        assert [change["change"] for change in reload(client)] == ["loaded"]
+        assert answering(client) == 3
+
+
 def test_asset_commissioned_by_another_worker_meanwhile_is_caught_up_with(
     tiny_store: Path, tmp_path: Path
 ) -> None:
@@ -443,8 +467,6 @@ def test_roll_back_does_not_wait_for_a_version_that_is_being_loaded(tiny_store: 
 
 def test_choices_that_cannot_be_read_stop_the_start(tiny_store: Path, tmp_path: Path) -> None:
     """Otherwise a version that was rolled back from would answer again."""
-    from service.errors import StateUnavailable
-
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / "models.json").write_text("{")
