@@ -15,7 +15,7 @@ SERVE := $(VENV)/.serve
 DEV   := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality
+.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -52,6 +52,18 @@ bench-quality: $(DEV) ## Measure all figures of docs/quality.md anew from the da
 
 protocol: $(DEV) ## Generate the messages of gRPC anew from service/grpc/open_inference.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. service/grpc/open_inference.proto
+
+# Runs of the coverage-guided fuzzer for each target. Its environment sees the packages of the other one.
+FUZZ_RUNS ?= 100000
+FUZZ_TARGETS ?= body commissioning npy csv manifest golden operation keys
+FUZZ := $(VENV)/fuzz
+
+fuzz: $(DEV) ## Look for bytes that break a reader, FUZZ_RUNS (100000) for each target
+	@test -x $(FUZZ)/bin/python || { $(BIN)/python -m venv $(FUZZ) && $(FUZZ)/bin/pip install --quiet atheris==3.0.0; }
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	for target in $(FUZZ_TARGETS); do \
+		PYTHONPATH=.:$$site $(FUZZ)/bin/python -m tests.fuzz $$target --runs $(FUZZ_RUNS) || exit 1; \
+	done
 
 lock: ## Resolve the locked requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
