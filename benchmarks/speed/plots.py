@@ -5,11 +5,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.speed.probes import CURVE
 from benchmarks.speed.results import Run
-from benchmarks.speed.servers import OFFNORMAL, SERVERS
+from benchmarks.speed.servers import EMPTY, OFFNORMAL, SERVERS
 from evaluation.charts import MARKS, SHADES
 from evaluation.plots import GRID, MUTED, STYLE
 
@@ -34,16 +34,17 @@ def _figure(run: Run) -> Figure | None:
     if not known:
         return None
     figure: Figure
-    figure, axis = plt.subplots(figsize=(8.5, 5.0), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8.5, 5.2), layout="constrained")
     for number, (name, points) in enumerate(known.items()):
         across, up, least, most = zip(*points, strict=True)
-        colour = SHADES[number % len(SHADES)]
+        colour = MUTED if name == EMPTY else SHADES[number % len(SHADES)]
         axis.plot(
             across,
             up,
             marker=MARKS[number % len(MARKS)],
             color=colour,
             linewidth=2.4 if name == OFFNORMAL else 1.3,
+            linestyle="--" if name == EMPTY else "-",
             label=SERVERS[name].title,
             zorder=3 if name == OFFNORMAL else 2,
         )
@@ -53,12 +54,15 @@ def _figure(run: Run) -> Figure | None:
         xscale="log", yscale="log", xlabel="requests/s answered on one core", ylabel="median latency, ms"
     )
     for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ticks.set_major_formatter(plain)
-    axis.grid(which="both", color=GRID, linewidth=0.5)
+        ticks.set_minor_formatter(NullFormatter())
+    axis.grid(color=GRID, linewidth=0.6)
     counts = ", ".join(map(str, CURVE))
-    axis.text(0.99, 0.02, f"points: {counts} connections; bands: least to most of the rounds",
-              transform=axis.transAxes, ha="right", color=MUTED, fontsize=8)  # fmt: skip
-    axis.legend(loc="upper left", frameon=False)
+    axis.set_title(
+        f"{counts} connections; bands: least to most of the rounds", loc="right", color=MUTED, fontsize=8
+    )
+    figure.legend(loc="outside upper left", ncols=4, frameon=False)
     return figure
 
 
