@@ -101,7 +101,9 @@ def last_of(client: AnomalyDetectorClient, model_id: str, size: float) -> azure.
     return state
 
 
-def test_model_is_trained_answers_and_is_removed(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_model_is_trained_answers_and_is_removed(
+    store: Path, tmp_path: Path, variables: dict[str, str]
+) -> None:
     """From the first call to the last, as a client of the retired service makes them."""
     with serving(store, tmp_path / "state", **variables) as server, client_of(server) as client:
         begun = client.train_multivariate_model(info())
