@@ -25,8 +25,9 @@ import numpy as np
 import psutil
 
 from detector import ModelStore
-from detector.artefact import load_golden, open_artefact
+from detector.artefact import Artefact, load_golden, open_artefact
 from detector.onnx_runtime import OnnxRuntime
+from detector.windows import Batch
 from service.measuring.metrics import Metrics
 from service.models.networks import Networks, cost_of
 
@@ -86,10 +87,7 @@ def network_cost() -> None:
     artefact = open_artefact(ModelStore(Path("models")).folder(MODEL))
     networks = Networks(OnnxRuntime, 1, BATCH, float("inf"), Metrics())
     process = psutil.Process()
-    golden = load_golden(artefact).batch
-    full = type(golden)(
-        **{k: np.resize(getattr(golden, k), (BATCH, *getattr(golden, k).shape[1:])) for k in golden.__slots__}
-    )
+    full = full_batch(artefact)
     networks.of(artefact).run(full)
     ctypes.CDLL(None).malloc_trim(0)
     count = 30
@@ -174,37 +172,34 @@ def switching(folder: Path, rounds: int) -> None:
     print(f"a roll-back until both workers answer so: {milliseconds(took)}")
 
 
-def many(folder: Path) -> None:
-    """Memory of a service with many models on a budget, full batches to each of them in turn."""
-    store = folder / "models"
-    store.mkdir()
-    names = [f"pump-{k:02}" for k in range(MODELS)]
-    for name in names:
-        publish(store, name, 1)
-    window = twin_window()
-    for budget in (BUDGET_MB, 100_000.0):
-        with (
-            serving(store, folder / "state", OFFNORMAL_MODELS_MB=str(budget)) as (url, process),
-            httpx.Client(base_url=url, timeout=60) as client,
-        ):
-            before = process.memory_info().rss
-            took = []
-            for _ in range(2):
-                for name in names:
-                    started = time.perf_counter()
-                    client.post("/classify", json={"model": name, "window": window}).raise_for_status()
-                    took.append(time.perf_counter() - started)
-                    body = {"model": name, "windows": [{"values": window}] * BATCH}
-                    client.post("/classify", json=body).raise_for_status()
-            after = process.memory_info().rss
-            started = time.perf_counter()
-            client.post("/models/reload").raise_for_status()
-            look = time.perf_counter() - started
+def many() -> None:
+    """Memory of many models' networks on a budget and without one, each having run a full batch."""
+    artefact = open_artefact(ModelStore(Path("models")).folder(MODEL))
+    process = psutil.Process()
+    for budget_mb in (BUDGET_MB, float("inf")):
+        networks = Networks(OnnxRuntime, 1, BATCH, budget_mb * 1e6, Metrics())
+        networks.of(artefact).run(full_batch(artefact))
+        before = process.memory_info().rss
+        made = [networks.of(artefact) for _ in range(MODELS)]
+        most = 0
+        for network in made:
+            network.run(full_batch(artefact))
+            most = max(most, process.memory_info().rss)
         print(
-            f"{MODELS} models on {budget:,.0f} MB: {before / 1e6:.0f} MB at the start, "
-            f"{after / 1e6:.0f} MB after full batches to all; a look at the store {look * 1e3:.0f} ms"
+            f"{MODELS} networks on {budget_mb:g} MB: {sum(network.is_open for network in made)} in memory, "
+            f"{(most - before) / 1e6:.0f} MB at most"
         )
-        print(f"a window for one model after the other: {milliseconds(took)}")
+        made[0].close()
+        started = time.process_time()
+        made[0].run(load_golden(artefact).batch)
+        print(f"opening one again: {(time.process_time() - started) * 1e3:.0f} ms of processor time")
+
+
+def full_batch(artefact: Artefact) -> Batch:
+    """As many windows as are run at once."""
+    golden = load_golden(artefact).batch
+    arrays = {name: getattr(golden, name) for name in Batch.__slots__}
+    return Batch(**{name: np.resize(array, (BATCH, *array.shape[1:])) for name, array in arrays.items()})
 
 
 def milliseconds(times: list[float]) -> str:
@@ -222,9 +217,10 @@ def twin_window() -> list[list[float]]:
 
 def main(rounds: int = 60) -> None:
     network_cost()
-    for measure in (lambda folder: reloads(folder, rounds), lambda folder: switching(folder, rounds), many):
+    many()
+    for measure in (reloads, switching):
         with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder))
+            measure(Path(folder), rounds)
 
 
 if __name__ == "__main__":
