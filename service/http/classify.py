@@ -26,6 +26,7 @@ from service.settings import Settings
 
 router = APIRouter()
 _decoder = msgspec.json.Decoder(wire.ClassifyRequest)
+_whole = msgspec.json.Decoder(wire.WholeRequest)
 # The choices that go with a body that is not JSON, by its type.
 QUERIES: Mapping[str, type[wire.ArrayQuery] | type[wire.TableQuery]] = {
     NPY: wire.ArrayQuery,
@@ -103,9 +104,30 @@ def _results(task: Task, verdicts: Sequence[Verdict]) -> list[wire.Result | wire
 
 def read_task(body: bytes, models: Models, max_windows: int) -> Task:
     """Understand a body. Raises ServiceError, DetectorError, each with its place."""
+    try:
+        whole = _whole.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_in_parts(body, models, max_windows)
+    model, options = models.find(whole.model, whole.version), _options(whole)
+    _check_count(len(whole.windows), max_windows)
+    understand = model.reader.understand
+    if whole.on_error == "fail":
+        return Task(model, options, [understand(one, f"windows[{i}]") for i, one in enumerate(whole.windows)])
+    return Task(
+        model,
+        options,
+        [
+            _or_skip(partial(understand, one, f"windows[{i}]"), partial(getattr, one, "id"))
+            for i, one in enumerate(whole.windows)
+        ],
+    )
+
+
+def _read_in_parts(body: bytes, models: Models, max_windows: int) -> Task:
+    """The shorthand, and what has something wrong in it: window by window, so that each names itself."""
     request = locate.decoded(_decoder, body)
     model = models.find(request.model, request.version)
-    options = Options(request.explain, request.reconstruct, request.false_alarm_rate)
+    options = _options(request)
     shorthand = bytes(request.window)
     windows = request.windows
     if (windows is msgspec.UNSET) != bool(shorthand):
@@ -161,7 +183,7 @@ def check_query(request: Request, kind: str) -> wire.ArrayQuery | wire.TableQuer
 def read_array_task(body: bytes, query: wire.ArrayQuery, models: Models, max_windows: int) -> Task:
     """Understand a body that is an array. Raises ServiceError, DetectorError, each with its place."""
     model = models.find(query.model, query.version)
-    options = Options(query.explain, query.reconstruct, query.false_alarm_rate)
+    options = _options(query)
     windows = read_windows(body, model.detector.sensors)
     _check_count(len(windows), max_windows)
     read = [
@@ -171,6 +193,10 @@ def read_array_task(body: bytes, query: wire.ArrayQuery, models: Models, max_win
     if query.on_error == "fail":
         return Task(model, options, [one() for one in read])
     return Task(model, options, [_or_skip(one, lambda: None) for one in read])
+
+
+def _options(choices: wire.Choices) -> Options:
+    return Options(choices.explain, choices.reconstruct, choices.false_alarm_rate)
 
 
 def _check_count(windows: int, most: int) -> None:

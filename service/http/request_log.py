@@ -25,6 +25,7 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _FACTS = "offnormal.facts"
 _log = logging.getLogger("service.requests")
+_encode = json.JSONEncoder(default=str).encode
 Refuse = Callable[[str, Exception, str], Response]
 _random = random.Random()
 
@@ -76,7 +77,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
-        return json.dumps(line, default=str)
+        return _encode(line)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

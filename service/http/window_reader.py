@@ -51,7 +51,10 @@ class WindowReader:
 
     def read(self, raw: Raw, at: str) -> ReadWindow:
         """A window object at place `at`. Raises BadWindow, ServiceError, each with its place."""
-        window = locate.decoded(_decoder, raw, at)
+        return self.understand(locate.decoded(_decoder, raw, at), at)
+
+    def understand(self, window: WireWindow, at: str) -> ReadWindow:
+        """A window whose fields are of the right types already."""
         if window.asset is not None:
             check_asset(window.asset, f"{at}.asset")
         values, place = read_readings(window.readings, window.values, self._sensors, self._max_steps, at)
@@ -96,6 +99,8 @@ class WindowReader:
     def _newest(self, values: Floats, timestamps: Floats | None) -> tuple[Floats, tuple[Issue, ...]]:
         """The steps after the last gap, and of those the newest that the model can take."""
         shape = self._shape
+        if timestamps is None and len(values) <= shape.steps:
+            return values, ()
         last = segments(timestamps, len(values), shape.period_s, shape.max_gap_periods)[-1]
         values = values[last]
         if len(values) > shape.steps:

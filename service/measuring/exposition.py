@@ -168,7 +168,8 @@ class Buckets:
 
     def __init__(self, bounds: tuple[float, ...], cells: Floats) -> None:
         self._bounds = bounds
-        self._cells = cells
+        # The same memory: a single number is read and written several times as fast as through the array.
+        self._cells = memoryview(cells)
 
     def observe(self, value: float) -> None:
         if not math.isnan(value):
