@@ -60,6 +60,7 @@ Deciding = Annotated[Resources, Depends(_with_subscription_key(Role.ADMIN))]
 @router.post(_MODELS + "/{given}:detect-last")
 async def detect_last(given: str, request: Request, resources: Detecting) -> Response:
     """The newest timestamp of the series in the body."""
+    facts = facts_of(request)
     deadline = deadline_of(request, resources.settings.request_timeout_s)
     stage_seconds = resources.metrics.stage_seconds
     media_type(request, (JSON,))
@@ -75,15 +76,17 @@ async def detect_last(given: str, request: Request, resources: Detecting) -> Res
             return asked, series.times[-len(window.values) :], window
 
         asked, times, window = await resources.work(len(body), understand)
-        stage_seconds("parse").observe(time.perf_counter() - started)
+        stage_seconds("parse").observe(seconds := time.perf_counter() - started)
+        facts.stage("parse", seconds)
         task = Task(model, Options(explain=True), [window])
-        (verdict,) = await judge(task, resources, deadline, facts_of(request))
+        (verdict,) = await judge(task, resources, deadline, facts)
         started = time.perf_counter()
         count = asked.top_contributor_count
         found = states.state(model.detector, float(times[-1]), window.values, verdict, count)
         variables = states.variable_states(model.detector.sensors, times, window.values)
         answer = json_response(wire.LastResult(variables, [found], model.ref))
-        stage_seconds("encode").observe(time.perf_counter() - started)
+        stage_seconds("encode").observe(seconds := time.perf_counter() - started)
+        facts.stage("encode", seconds)
     return answer
 
 

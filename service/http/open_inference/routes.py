@@ -92,7 +92,8 @@ async def infer(model: str, request: Request, resources: ForClassifying, version
             _read, body, json_bytes, model, version, resources.models, resources.settings.max_windows
         )
         asked, inference, binary = await resources.work(len(body), read)
-        stage_seconds("parse").observe(time.perf_counter() - started)
+        stage_seconds("parse").observe(seconds := time.perf_counter() - started)
+        facts.stage("parse", seconds)
         patience = patience_s(asked.parameters)
         if patience is not None:
             deadline = min(deadline, time.monotonic() + patience)
@@ -111,7 +112,8 @@ async def infer(model: str, request: Request, resources: ForClassifying, version
 
         started = time.perf_counter()
         content, head = await resources.work(len(body), write)
-        stage_seconds("encode").observe(time.perf_counter() - started)
+        stage_seconds("encode").observe(seconds := time.perf_counter() - started)
+        facts.stage("encode", seconds)
     if head is None:
         return Response(content, media_type=JSON)
     return Response(content, media_type=BINARY, headers={HEADER_LENGTH: str(head)})
