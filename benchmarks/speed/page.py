@@ -74,7 +74,7 @@ def compared(run: Run | None) -> str:
 def _cells(name: str, run: Run | None) -> list[str]:
     if run is None:
         return [NOT_YET] * 5
-    if name in run.failures:
+    if name in run.failures and not any(sample.visit == name for sample in run.samples):
         return [f"could not be measured: {_one_line(run.failures[name])}", *[DASH] * 4]
 
     def cell(probe: str, figure: str, digits: int) -> str:
@@ -132,7 +132,8 @@ def about(run: Run) -> str:
             f"Memory of Offnormal when ready, after 10,000 and after 100,000 requests: {', '.join(memory)}."
         )
     lines += [
-        f"{SERVERS[name].title if name in SERVERS else name} could not be measured: {_one_line(reason)}."
+        f"Not everything could be measured of {SERVERS[name].title if name in SERVERS else f'`{name}`'}: "
+        f"{_one_line(reason)}."
         for name, reason in run.failures.items()
     ]
     return "\n\n".join(lines)

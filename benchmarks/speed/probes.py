@@ -31,7 +31,7 @@ class Pace:
     memory_requests: tuple[int, int]
 
 
-FULL = Pace(short=2.0, long=4.0, memory_requests=MEMORY_REQUESTS)
+FULL = Pace(short=1.5, long=3.0, memory_requests=MEMORY_REQUESTS)
 QUICK = Pace(short=0.5, long=0.5, memory_requests=(100, 1000))
 
 

@@ -19,7 +19,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """failures: why a server could not be measured, by its name. versions: by peer, then by library."""
+    """failures: why something is missing, by visit. versions: by peer, then by library."""
 
     began: str
     seconds: float

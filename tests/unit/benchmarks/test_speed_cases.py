@@ -105,7 +105,14 @@ def test_server_that_could_not_be_measured_is_told_with_its_reason() -> None:
     assert (
         "could not be measured: could not be installed: no / wheel for this machine |" in found[page.COMPARED]
     )
-    assert "BentoML could not be measured: could not be installed" in found[page.RUN]
+    assert "Not everything could be measured of BentoML: could not be installed" in found[page.RUN]
+
+
+def test_server_that_failed_in_one_round_keeps_the_figures_of_the_others() -> None:
+    run = run_of((0, "bentoml", "connections-16", {"rate": 500.0}), failures={"bentoml": "round 2: it ended"})
+    found = page.sections(run)
+    assert "| BentoML | 500 |" in found[page.COMPARED]
+    assert "round 2: it ended" in found[page.RUN]
 
 
 def test_documented_page_has_a_place_for_every_section() -> None:
