@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.server import ROOT, Server, serving
 
+# Compilers take seconds alone, and minutes on a machine that is busy.
+pytestmark = pytest.mark.timeout(900)
 EXAMPLE = ROOT / "examples" / "typescript"
 
 
@@ -35,7 +37,7 @@ def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=400,
             check=False,
         )
         if installed.returncode != 0:
@@ -50,7 +52,7 @@ def npm(project: Path, *arguments: str) -> str:
         cwd=project,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,13 +71,14 @@ def test_types_are_generated_compile_strictly_and_the_example_runs(project: Path
     npm(project, "check")
     printed = npm(project, "start", "--", server.url).splitlines()
     assert len(printed) == 3
-    assert re.fullmatch(r"steady: (normal|anomalous), p = 0\.\d{4}, most by \w+", printed[0])
+    assert re.fullmatch(r"steady: (normal|anomalous), p = [01]\.\d{4}, most by \w+", printed[0])
     assert re.fullmatch(r"shifted: anomalous, p = 0\.\d{4}, most by Pressure", printed[1])
     assert re.fullmatch(r"by tiny 2 \([0-9a-f]{64}\)", printed[2])
 
 
 def test_misspelt_field_does_not_compile(project: Path) -> None:
-    npm(project, "generate")
+    if not (project / "offnormal.d.ts").exists():
+        npm(project, "generate")
     example = project / "example.ts"
     text = example.read_text()
     example.write_text(text.replace("verdict}, p", "verdct}, p"))
