@@ -148,8 +148,8 @@ class NumberColumn:
 
     def _plain(self, cells: Sequence[str]) -> Floats | None:
         text = "\n".join(cells)
-        # Python reads 1_000 as a number; a plant's export does not mean one by it.
-        if "_" in text:
+        # Python reads 1_000 as a number, and digits of every script; a plant's export does not mean one by it.
+        if "_" in text or not text.isascii():
             return None
         if self._decimal == ",":
             if "." in text:

@@ -61,6 +61,10 @@ def refusal(error: ServiceError | DetectorError) -> None:
     assert len(msgspec.json.encode(problem_of(error, "id"))) <= MOST_ANSWER_BYTES
 
 
+def said(reason: object) -> None:
+    assert str(reason)
+
+
 def body(data: bytes) -> None:
     """The JSON of `POST /classify`, through to the windows as the model takes them."""
     try:
@@ -115,7 +119,7 @@ def csv(data: bytes) -> None:
     try:
         recording = read_bytes(data)
     except HistoryError as error:
-        assert str(error)
+        said(error)
         return
     assert recording.values.shape == (len(recording), len(recording.sensors))
     assert not np.isinf(recording.values).any()
@@ -129,7 +133,7 @@ def manifest_file(data: bytes) -> None:
     try:
         read = parse_manifest(data, "folder")
     except ArtefactRefused as error:
-        assert error.reason
+        said(error.reason)
         return
     assert parse_manifest(encode_manifest(read), "folder") == read
     assert read.classes[0] == "normal"
@@ -145,7 +149,7 @@ def golden_file(data: bytes) -> None:
     try:
         golden = load_golden(Artefact(folder(), manifest(), ""))
     except ArtefactRefused as error:
-        assert error.reason
+        said(error.reason)
         return
     windows, steps, sensors = golden.batch.readings.shape
     assert sensors == len(manifest().sensors)
@@ -159,7 +163,7 @@ def operation_file(data: bytes) -> None:
     try:
         operation = Operation.load(folder(), len(manifest().sensors))
     except ArtefactRefused as error:
-        assert error.reason
+        said(error.reason)
         return
     assert np.isfinite(operation.covariance).all()
 

@@ -1,5 +1,6 @@
 """What must hold of every verdict, whatever the readings: found by search, not by example."""
 
+import json
 import math
 from typing import Any
 
@@ -14,8 +15,10 @@ from detector.errors import BaselineRefused
 from detector.quality import LEAST_OBSERVED
 from detector.scores import p_values, probabilities
 from detector.windows import stack
+from service.http.readings import from_sensors
 from tests.fuzz import amount
 from tests.plant import CENTER, SCALE, normal_operation
+from tests.plant import SENSORS as NAMES
 
 STEPS, MINIMUM_STEPS, SENSORS = 12, 4, 3
 EVERYTHING = Options(explain=True, reconstruct=True)
@@ -172,9 +175,21 @@ def test_value_of_a_missing_or_padded_reading_is_never_used(
         np.testing.assert_array_equal(getattr(plain, name)[0, steps], getattr(filled, name)[0, steps])
 
 
+@searched(200)
+@given(values=windows(), order=st.permutations(range(SENSORS)), left_out=st.integers(0, SENSORS))
+def test_sensors_may_be_named_in_any_order(values: np.ndarray, order: list[int], left_out: int) -> None:
+    columns = [[None if math.isnan(x) else x for x in column] for column in values.T.tolist()]
+    named = {NAMES[k]: columns[k] for k in order if k != left_out}
+    read = from_sensors(json.dumps(named).encode(), NAMES, STEPS, "readings")
+    expected = values.copy()
+    if left_out < SENSORS:
+        expected[:, left_out] = np.nan
+    np.testing.assert_array_equal(read, expected)
+
+
 @searched(300)
 @given(
-    logits=arrays(np.float32, (5, 3), elements=st.floats(-1e30, 1e30, width=32)),
+    logits=arrays(np.float32, (5, 3), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
     reconstruction=arrays(np.float64, 5, elements=st.floats(-2.0, 50.0)),
 )
 def test_probabilities_sum_to_one_for_any_logits(
