@@ -148,7 +148,7 @@ class NumberColumn:
 
     def _plain(self, cells: Sequence[str]) -> Floats | None:
         text = "\n".join(cells)
-        # Python reads 1_000 as a number, and digits of every script; a plant's export does not mean one by it.
+        # Python reads 1_000 as a number, and digits of any script; a plant's export does not mean one by it.
         if "_" in text or not text.isascii():
             return None
         if self._decimal == ",":
