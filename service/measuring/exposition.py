@@ -169,7 +169,7 @@ class Buckets:
     def __init__(self, bounds: tuple[float, ...], cells: Floats) -> None:
         self._bounds = bounds
         # The same memory: a single number is read and written several times as fast as through the array.
-        self._cells = memoryview(cells).cast("B").cast("d")
+        self._cells = cells.data.cast("B").cast("d")
 
     def observe(self, value: float) -> None:
         if not math.isnan(value):
