@@ -15,7 +15,7 @@ SERVE := $(VENV)/.serve
 DEV   := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality fuzz
+.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality fuzz soak
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -64,6 +64,8 @@ fuzz: $(DEV) ## Look for bytes that break a reader, FUZZ_RUNS (100000) for each 
 	for target in $(FUZZ_TARGETS); do \
 		PYTHONPATH=.:$$site $(FUZZ)/bin/python -m tests.fuzz $$target --runs $(FUZZ_RUNS) || exit 1; \
 	done
+soak: $(DEV) ## Overload the service, then soak it for MINUTES (60) with faults; figures go to docs/reliability.md
+	@$(BIN)/python -m benchmarks.reliability --minutes $(or $(MINUTES),60) --overload-s $(or $(OVERLOAD_S),60) $(OPTIONS)
 
 lock: ## Resolve the locked requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \

@@ -1,0 +1,96 @@
+"""python -m benchmarks.reliability: overload, then a soak; the figures go to docs/reliability.md."""
+
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks.reliability.load import post
+from benchmarks.reliability.overload import Overload, overload
+from benchmarks.reliability.page import about, draw, fill, growths, overload_table, soak_table
+from benchmarks.reliability.soak import Run, Soak
+from detector import ModelStore
+from detector.artefact import TWIN_FILE
+from history.twin import Twin
+from tests.e2e.server import serving
+
+console = Console(stderr=True, highlight=False)
+_MODEL = "pump-loop"
+
+
+def main(
+    minutes: Annotated[float, typer.Option(min=0.5, help="Length of the soak.")] = 60.0,
+    overload_s: Annotated[float, typer.Option(min=5.0, help="Length of the overload, seconds.")] = 60.0,
+    per_s: Annotated[float, typer.Option(help="Requests a second of the soak.")] = 50.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the service that is soaked.")] = 2,
+    models: Annotated[Path, typer.Option(help="The model store.")] = Path("models"),
+    page: Annotated[bool, typer.Option(help="Write docs/reliability.md.")] = True,
+) -> None:
+    """Start the service on this machine, overload it, soak it, and say whether it bore it. Ends by itself."""
+    load = os.getloadavg()
+    window = _window(models)
+    with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
+        console.print(f"Overload for {overload_s:g} s")
+        hurt = _overload(models, Path(folder) / "one", window, overload_s)
+        console.print(overload_table(hurt))
+        console.print(f"Soak for {minutes:g} minutes")
+        soaked = _soak(models, Path(folder) / "many", window, per_s, workers, minutes * 60)
+    found = growths(soaked)
+    console.print(soak_table(soaked, found))
+    if page:
+        command = f"make soak MINUTES={minutes:g} OVERLOAD_S={overload_s:g}"
+        where = about(command, load)
+        fill(
+            {
+                "overload": f"{overload_table(hurt)}\n\n{where}",
+                "soak": f"{soak_table(soaked, found)}\n\n{where}",
+            }
+        )
+        draw(soaked)
+    grew = [name for name, each in found.items() if each.grew]
+    if hurt.tally.unanswered or grew or soaked.failures:
+        console.print(
+            f"error: {hurt.tally.unanswered} requests of the overload without an answer; grew: "
+            f"{', '.join(grew) or 'nothing'}; {len(soaked.failures)} failures",
+            style="bold red",
+        )
+        raise typer.Exit(1)
+
+
+def _window(models: Path) -> list[list[float]]:
+    """A window of the model's simulated normal operation."""
+    folder = ModelStore(models).folder(_MODEL)
+    steps = json.loads((folder / "manifest.json").read_text())["window"]["steps"]
+    rng = np.random.default_rng(0)
+    rows = Twin.load(folder / TWIN_FILE).simulate(steps, rng)
+    return [[round(float(value), 4) for value in row] for row in rows]
+
+
+def _overload(models: Path, state: Path, window: list[list[float]], seconds: float) -> Overload:
+    request = post("/classify", json.dumps({"window": window}).encode())
+    with serving(models, state, OFFNORMAL_LOG_LEVEL="warning", OFFNORMAL_DEFAULT_MODEL=_MODEL) as server:
+        port = int(server.url.rpartition(":")[2])
+        return asyncio.run(overload("127.0.0.1", port, server.process.pid, [request], seconds))
+
+
+def _soak(
+    models: Path, state: Path, window: list[list[float]], per_s: float, workers: int, seconds: float
+) -> Soak:
+    variables = {
+        "OFFNORMAL_LOG_LEVEL": "warning",
+        "OFFNORMAL_DEFAULT_MODEL": _MODEL,
+        "OFFNORMAL_WORKERS": str(workers),
+        "OFFNORMAL_HEAD_TIMEOUT_S": "3",
+    }
+    with serving(models, state, **variables) as server:
+        return asyncio.run(Run(server.url, server.process.pid, window, per_s).run(seconds))
+
+
+if __name__ == "__main__":
+    typer.run(main)
