@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # At the end of the service, how long a connection without a request is still kept.
 _LAST_S = 0.2
+# Timers run before what has arrived is read; after so long it has been.
+_SECOND_LOOK_S = 0.05
 _log = logging.getLogger("service.connections")
 
 
@@ -70,8 +72,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._await_taking()
 
     def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        self._await_taking()
+        """The next request may be there already, and not read yet; data that comes takes the timer away."""
+        self.timeout_keep_alive_task = self.loop.call_later(_SECOND_LOOK_S, self._part)
 
     def shutdown(self) -> None:
         """Answer what is under way; close soon, but not on a request that is just arriving."""
@@ -96,7 +98,11 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         seconds = self._resources.settings.head_timeout_s
-        self._head_timer = self.loop.call_later(seconds, self._close, "slow_head")
+        self._head_timer = self.loop.call_later(seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        """Unless it is there and only this process was too busy to read it: it is looked at once more."""
+        self._head_timer = self.loop.call_later(_SECOND_LOOK_S, self._close, "slow_head")
 
     def _head_arrived(self) -> None:
         if self._head_timer is not None:
