@@ -17,8 +17,8 @@ WARM_UP = 0.25
 class Growth:
     """Slope of a straight line through a run, per hour, and how uncertain it is.
 
-    mean: level of what was measured. per_hour: slope. bound: half of the 99 % interval of the slope, from how the
-    means of twelve stretches scatter about the line; a slope within it is not told from none.
+    mean: level of what was measured. per_hour: slope. bound: half of the 99 % interval of the slope, from how
+    the means of twelve stretches scatter about the line; a slope within it is not told from none.
     """
 
     mean: float

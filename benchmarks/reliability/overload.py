@@ -19,8 +19,8 @@ _MEGABYTE = 1e6
 class Overload:
     """capacity: accepted requests per second when nobody is made to wait in vain. seconds: of overload.
 
-    rss_mb: resident memory in its course. recovered_s: from the end of the overload until requests, ten a second, are
-    accepted again without exception; None when they were not within five seconds.
+    rss_mb: resident memory in its course. recovered_s: from the end of the overload until requests, one after
+    the other, are accepted again without exception; None when they were not within five seconds.
     """
 
     capacity: float

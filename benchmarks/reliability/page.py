@@ -14,6 +14,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from benchmarks.reliability.growth import WARM_UP, Growth, growth
+from benchmarks.reliability.load import Tally
 from benchmarks.reliability.overload import Overload, flat
 from benchmarks.reliability.soak import RELOAD_EVERY_S, Sample, Soak
 
@@ -29,7 +30,7 @@ _MEASURED: Mapping[str, tuple[str, Callable[[Sample], float]]] = {
 
 
 def fill(texts: Mapping[str, str]) -> None:
-    """Put each text between `<!-- name -->` and `<!-- /name -->`. Raises ValueError for a marker not there."""
+    """Put each text between `<!-- name -->` and `<!-- /name -->`. Raises ValueError if they are not there."""
     page = PAGE.read_text(encoding="utf-8")
     for name, text in texts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
@@ -45,9 +46,9 @@ def about(command: str, load: tuple[float, float, float]) -> str:
     busy = ", ".join(f"{each:.1f}" for each in load)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "onnxruntime"))
     return (
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}: {cores} cores ({model}), {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, {libraries}. The generator of the load ran on the "
-        f"same machine. Load averages before the run: {busy}; other work beside it makes the figures worse than the "
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}: {cores} cores ({model}), "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {libraries}. "
+        f"The generator of the load ran on the same machine. Load averages before the run: {busy}; other work beside it makes the figures worse than the "
         "service is."
     )
 
@@ -71,12 +72,18 @@ def overload_table(result: Overload) -> str:
         ("accepted: p50, p99, longest", " / ".join(f"{tally.percentile(p):.2f} s" for p in (50, 99, 100))),
         ("429, and its Retry-After", f"{refused}; {retry}"),
         ("other answers", ", ".join(f"{count} × {status}" for status, count in others.items()) or "none"),
-        ("without an answer", str(tally.unanswered)),
+        ("without an answer", _unanswered(tally)),
         ("memory, last quarter against the second", f"{flat(result.rss_mb):+.1%}"),
         ("memory, most", f"{max(result.rss_mb):.0f} MB"),
         ("all accepted again after", recovered),
     ]
     return _table(("", ""), rows)
+
+
+def _unanswered(tally: Tally) -> str:
+    """How many, and how their connections ended."""
+    how = ", ".join(f"{count} × {kind}" for kind, count in tally.broken.items())
+    return f"{tally.unanswered} without an answer" + (f" ({how})" if how else "")
 
 
 def growths(soak: Soak) -> dict[str, Growth]:
@@ -105,8 +112,8 @@ def soak_table(soak: Soak, found: Mapping[str, Growth]) -> str:
     table = _table(("", "mean", "slope per hour", "99 % bound", "verdict"), rows)
     failures = "".join(f"\n- {failure}" for failure in soak.failures) or " none."
     return (
-        f"**{soak.seconds / 60:.1f} minutes**, {tally.sent} requests: {answers}; {tally.unanswered} without an answer "
-        f"(of connections to workers that were killed). {soak.reloads} reloads, one every {RELOAD_EVERY_S:.0f} s. "
+        f"**{soak.seconds / 60:.1f} minutes**, {tally.sent} requests: {answers}; {_unanswered(tally)}. "
+        f"{soak.reloads} reloads, one every {RELOAD_EVERY_S:.0f} s. "
         f"Faults: {faults}.\n\n{table}\n\nThe first {WARM_UP:.0%} of the run is not looked at. "
         f"Beside that went wrong:{failures}"
     )

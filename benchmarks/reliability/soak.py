@@ -25,7 +25,7 @@ _ANSWER_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """at: seconds since the run began. p50_s, p99_s: of the requests accepted in the second before, NaN if none."""
+    """at: seconds since the run began. p50_s, p99_s: of what was accepted in the second before, NaN if none."""
 
     at: float
     rss_mb: float
@@ -191,7 +191,7 @@ class Run:
             self.soak.failures.append(f"{self._now:.0f} s: commissioning answered {put.status_code}")
 
     async def _kill(self) -> None:
-        """One of several workers; the requests that it was answering are lost with it, and counted as broken."""
+        """One of several workers; the requests that it was answering are lost with it."""
         workers = [each for each in family(self._pid)[1:] if "cli.worker" in each.cmdline()]
         if len(workers) > 1:
             self._random.choice(workers).send_signal(signal.SIGKILL)

@@ -138,7 +138,8 @@ def test_request_that_arrives_as_the_port_closes_is_answered(trained_store: Path
     with serving(trained_store, tmp_path, OFFNORMAL_DRAIN_S="0") as server:
         port = int(server.url.rpartition(":")[2])
         body = json.dumps({"window": rows()}).encode()
-        head = f"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}"
         connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         server.process.send_signal(signal.SIGTERM)
         for connection in connections:
