@@ -64,6 +64,7 @@ fuzz: $(DEV) ## Look for bytes that break a reader, FUZZ_RUNS (100000) for each 
 	for target in $(FUZZ_TARGETS); do \
 		PYTHONPATH=.:$$site $(FUZZ)/bin/python -m tests.fuzz $$target --runs $(FUZZ_RUNS) || exit 1; \
 	done
+
 soak: $(DEV) ## Overload the service, then soak it for MINUTES (60) with faults; figures go to docs/reliability.md
 	@$(BIN)/python -m benchmarks.reliability --minutes $(or $(MINUTES),60) --overload-s $(or $(OVERLOAD_S),60) $(OPTIONS)
 

@@ -48,8 +48,8 @@ def about(command: str, load: tuple[float, float, float]) -> str:
     return (
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d}: {cores} cores ({model}), "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {libraries}. "
-        f"The generator of the load ran on the same machine. Load averages before the run: {busy}; other work beside it makes the figures worse than the "
-        "service is."
+        f"The generator of the load ran on the same machine. Load averages before the run: {busy}; "
+        "other work beside it makes the figures worse than the service is."
     )
 
 

@@ -25,7 +25,7 @@ _ANSWER_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """at: seconds since the run began. p50_s, p99_s: of what was accepted in the second before, NaN if none."""
+    """at: seconds since the run began. p50_s, p99_s: of what was accepted just before, NaN if nothing."""
 
     at: float
     rss_mb: float
