@@ -66,8 +66,8 @@ class Scores:
     probabilities: (windows, classes), calibrated. error: reconstruction error. sensor_errors: (windows,
     sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
     deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN
-    throughout for a window with nothing observed. batch, outputs: what the network was given and gave. quality: of the
-    readings.
+    throughout for a window with nothing observed. batch, outputs: what the network was given and gave.
+    quality: of the readings.
     """
 
     probabilities: Floats
@@ -267,7 +267,7 @@ class Detector:
         return values
 
     def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
-        """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows,)."""
+        """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows)."""
         of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
         if all(window.baseline is None for window in windows):
             return np.array([of_model.mean]), np.array([of_model.sd])

@@ -33,6 +33,8 @@ from detector import ModelStore
 ROUNDS = 4
 # From the first round on. A round is only begun when one as long as the last still fits.
 LIMIT_S = 13 * 60.0
+# From then on nobody is visited any more, whatever is left of a round: a server may hang.
+END_S = 14 * 60.0
 LIBRARIES = ("fastapi", "uvicorn", "uvloop", "httptools", "msgspec", "onnxruntime", "numpy")
 
 console = Console(stderr=True, highlight=False)
@@ -94,7 +96,7 @@ def _measure(wanted: list[str], cores: Cores, rounds: int, quick: bool, ray: boo
         if this - began + last > LIMIT_S:
             console.print(f"Ended after {done} of {rounds} rounds: another would take too long.")
             break
-        samples += _round(number, planned, wanted, cores, pace, failures)
+        samples += _round(number, planned, wanted, cores, pace, failures, began + END_S)
         last = time.monotonic() - this
         done += 1
     return Run(
@@ -135,12 +137,16 @@ def _round(
     cores: Cores,
     pace: Pace,
     failures: dict[str, str],
+    end: float,
 ) -> list[Sample]:
-    """Everybody once, in an order that begins elsewhere each round."""
+    """Everybody once, in an order that begins elsewhere each round. end: see END_S."""
     samples: list[Sample] = []
     first = number * 3 % len(planned)
     for visit in [*planned[first:], *planned[:first]]:
         if visit.once and number > 0:
+            continue
+        if time.monotonic() > end:
+            failures.setdefault(visit.name, f"round {number + 1}: there was no time left")
             continue
         console.print(f"round {number + 1}: {visit.name}", style="dim")
         try:

@@ -99,7 +99,7 @@ class Running:
 
 
 @contextmanager
-def running(command: Command, cores: Sequence[int], limit_s: float = 120.0) -> Iterator[Running]:
+def running(command: Command, cores: Sequence[int], limit_s: float = 60.0) -> Iterator[Running]:
     """The server while the block runs, all its processes bound to the cores. Raises ServerFailed."""
     log = command.folder / "server.log"
 
