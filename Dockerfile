@@ -41,6 +41,15 @@ RUN pip --python /opt/offnormal/bin/python uninstall --quiet --yes \
  && find . -type d -name tests -prune -exec rm -rf {} + \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/offnormal/lib
 
+# What the environment is made of, by name, version and licence (CycloneDX); what writes it stays behind.
+FROM ${BASE} AS bill
+COPY requirements/sbom.lock pyproject.toml /src/
+RUN python -m venv /opt/bill \
+ && /opt/bill/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r /src/sbom.lock
+COPY --from=runtime /opt/offnormal /opt/offnormal
+RUN /opt/bill/bin/cyclonedx-py environment --pyproject /src/pyproject.toml --mc-type application \
+      --output-reproducible -o /src/sbom.cdx.json /opt/offnormal/bin/python
+
 FROM ${BASE} AS service
 # The base brings pip; nothing is installed here any more.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.12/ensurepip /usr/local/lib/python3.12/site-packages/* \
@@ -48,6 +57,7 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.12/ensurepip /usr/local/li
  && useradd --system --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin offnormal \
  && install -d -o 10001 -g 10001 /state
 COPY --from=runtime /opt/offnormal /opt/offnormal
+COPY --from=bill /src/sbom.cdx.json /opt/offnormal/
 COPY models /models
 COPY --from=project /opt/project /opt/offnormal
 ENV PATH=/opt/offnormal/bin:$PATH \
@@ -63,7 +73,7 @@ VOLUME /state
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('OFFNORMAL_PORT', '8000') + '/readyz', timeout=4)"]
+  CMD ["python", "-c", "import os, ssl, urllib.request as r; e = os.environ.get; tls = e('OFFNORMAL_TLS_CERTIFICATE'); r.urlopen(f\"{'https' if tls else 'http'}://127.0.0.1:{e('OFFNORMAL_PORT') or 8000}/readyz\", timeout=4, context=ssl._create_unverified_context() if tls else None)"]
 ENTRYPOINT ["offnormal"]
 # Beyond loopback the service wants OFFNORMAL_KEYS_FILE, or OFFNORMAL_ALLOW_ANONYMOUS=true on a closed network.
 CMD ["serve", "--host", "0.0.0.0"]

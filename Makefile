@@ -75,6 +75,8 @@ lock: ## Resolve the locked requirements anew (needs uv)
 		--group dev --all-extras pyproject.toml -o requirements/dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
 		--extra train --extra parquet pyproject.toml -o requirements/train.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--group pyproject.toml:sbom -o requirements/sbom.lock
 
 clean: ## Remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

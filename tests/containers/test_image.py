@@ -83,6 +83,19 @@ def ready(url: str) -> bool:
         return False
 
 
+def test_the_image_brings_a_bill_of_what_it_is_made_of(image: str):
+    bill = json.loads(python(image, "print(open('/opt/offnormal/sbom.cdx.json').read())"))
+    listed = {part["name"].lower(): part["version"] for part in bill["components"]}
+    program = "from importlib.metadata import distributions; import json; "
+    program += "print(json.dumps({d.metadata['Name'].lower(): d.version for d in distributions()}))"
+    installed = json.loads(python(image, program))
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "offnormal"
+    assert installed.pop("offnormal") == bill["metadata"]["component"]["version"]
+    assert listed == installed
+    assert "numpy" in listed
+
+
 def test_image_is_small(image: str) -> None:
     assert inspect(image)["Size"] < 350 * MEGABYTE
 
