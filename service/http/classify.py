@@ -104,6 +104,9 @@ def _results(task: Task, verdicts: Sequence[Verdict]) -> list[wire.Result | wire
 
 def read_task(body: bytes, models: Models, max_windows: int) -> Task:
     """Understand a body. Raises ServiceError, DetectorError, each with its place."""
+    # Whole windows are read at once where they cannot be too many: a window has two objects at most.
+    if body.count(b"{") > 1 + 2 * max_windows:
+        return _read_in_parts(body, models, max_windows)
     try:
         whole = _whole.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

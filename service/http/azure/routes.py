@@ -169,8 +169,9 @@ async def delete_model(given: str, resources: Deciding) -> Response:
 
 
 @router.api_route("/{version}/timeseries/{rest:path}", methods=["GET", "POST"])
-async def not_offered(version: str, rest: str) -> Response:
+async def not_offered(version: str, rest: str, resources: Asking) -> Response:
     """Univariate calls."""
+    del version, rest, resources
     raise Refusal(
         "NotOffered",
         "univariate detection is not offered: a model of one sensor, trained on its history, answers "

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# A console keeps the width that the environment names when it is made: none here, and each test its own.
+import cli.console  # noqa: F401
+
 
 @pytest.fixture
 def served(tiny_store: Path, tmp_path: Path) -> Iterator[str]:

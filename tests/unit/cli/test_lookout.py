@@ -160,7 +160,7 @@ def test_data_set_and_label_file_of_lookout_train_a_model(machine: Path) -> None
     manifest = json.loads((machine / "models" / "pump7" / "1" / "manifest.json").read_text())
     names = [sensor["name"] for sensor in manifest["sensors"]]
     assert sorted(names) == ["motor\\Temperature", "pump\\Flow", "pump\\Pressure"]
-    assert (manifest["training_data"]["files"], manifest["training_data"]["rows"]) == (1, 900)
+    assert (manifest["training_data"]["files"], manifest["training_data"]["rows"]) == (1, 720)
     assert "recorded" in manifest["training_data"]["labels"]
 
 
