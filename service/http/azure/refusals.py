@@ -11,6 +11,8 @@ from service.http.problems import headers_of, problem_of
 from service.jobs.training import TrainingBusy, TrainingNotInstalled
 
 CODE_HEADER = "x-ms-error-code"
+# What is over after a while.
+_PASSING = (429, 503)
 
 
 class Refusal(errors.WrongContent):
@@ -97,5 +99,7 @@ def refuse(error: Exception, request_id: str) -> Response:
     if code == UNEXPECTED[0]:
         message += f" ({request_id})"
     body = {"code": code, "message": message, "error": {"code": code, "message": message}}
-    headers = {CODE_HEADER: code, **headers_of(error)}
+    # The client tries again by itself where a time is named, whatever the status.
+    given = headers_of(error).items()
+    headers = {CODE_HEADER: code} | {k: v for k, v in given if k != "Retry-After" or status in _PASSING}
     return Response(msgspec.json.encode(body), status, headers, "application/json")
