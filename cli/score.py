@@ -60,4 +60,5 @@ def score(
                 counts.update(row.verdict for row in rows)
     summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
     manifest = detector.manifest
-    note(f"{manifest.name} {manifest.version}: {files} file(s), {sum(counts.values()):,} rows: {summary}")
+    named = f"{manifest.name} {manifest.version} ({detector.artefact.sha256[:16]})"
+    note(f"{named}: {files} file(s), {sum(counts.values()):,} rows: {summary}")
