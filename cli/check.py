@@ -39,8 +39,9 @@ def check(
     `offnormal check pump7/ --delimiter semicolon`
     """
     from history.errors import HistoryError
+    from history.files import find_files
     from history.labels import EventLabels, read_events
-    from history.read import find_files, read_file
+    from history.read import read_file
 
     files = find_files(paths, reading.layout)
     labelling = None if events is None else EventLabels(read_events(events))

@@ -226,7 +226,7 @@ def read_recordings(
 
     Raises CommandError for a file that nothing can be learnt from, HistoryError for one that cannot be read.
     """
-    from history.read import find_files
+    from history.files import find_files
 
     held_out = {file.path for file in find_files(test, reading.layout)} if test else set()
     training: list[Recording] = []

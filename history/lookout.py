@@ -6,14 +6,18 @@ one folder, each file named after its component and a time: `pump_20260131120000
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from history.errors import NoSuchFile, NoSuchSensors
+from history.files import find_files
 from history.joining import join, renamed
 from history.options import ReadOptions
 from history.recording import Recording
+
+# Reads one file, by its path and under the name that people are told.
+Read = Callable[[Path, ReadOptions, str | None], Recording]
 
 # Between a component and a sensor, in the names of sensors.
 SEPARATOR = "\\"
@@ -29,13 +33,13 @@ def component_of(name: str) -> str:
     return match["component"] if match else name
 
 
-def read_dataset(path: Path, options: ReadOptions, name: str) -> Recording:
+def read_dataset(path: Path, options: ReadOptions, name: str, read_file: Read) -> Recording:
     """One file, or all files of a folder, joined by time; sensors are named `component\\sensor`.
 
     A sensor of which several files tell gets the readings of all. Labels in files are not used.
     Raises HistoryError, naming the file.
     """
-    parts = list(_parts(path, options))
+    parts = list(_parts(path, options, read_file))
     joined = join(parts, name)
     if options.ignore:
         kept = [sensor for sensor in joined.sensors if sensor not in options.ignore]
@@ -48,12 +52,10 @@ def read_dataset(path: Path, options: ReadOptions, name: str) -> Recording:
     return joined.select(options.sensors)
 
 
-def _parts(path: Path, options: ReadOptions) -> Iterator[Recording]:
-    from history.read import find_files, read_file
-
+def _parts(path: Path, options: ReadOptions, read_file: Read) -> Iterator[Recording]:
     each = replace(options, layout="files", sensors=None, ignore=())
     if not path.is_dir():
-        yield _named(read_file(path, each), component_of(path.stem))
+        yield _named(read_file(path, each, None), component_of(path.stem))
         return
     for file in find_files([path]):
         within = file.path.relative_to(path.resolve()).parts

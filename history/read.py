@@ -2,9 +2,7 @@
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +12,8 @@ from numpy.typing import NDArray
 
 from history.dialect import HEAD_BYTES, NO_DELIMITER, Dialect, find_dialect, find_encoding
 from history.errors import NoSuchFile, RaggedRows, UnreadableFile
+from history.files import PARQUET_SUFFIXES, find_files
+from history.lookout import read_dataset
 from history.numerals import NumberColumn
 from history.options import ReadOptions
 from history.recording import Recording
@@ -23,50 +23,6 @@ from history.table import Column, Table, recording_from_table
 
 # Rows that are held as text at a time: few enough for the processor's cache, which doubles the speed.
 CHUNK_ROWS = 1024
-SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryFile:
-    """A file to be read, and the name by which people are told of it."""
-
-    path: Path
-    name: str
-
-
-def find_files(paths: Sequence[Path], layout: str = "files") -> tuple[HistoryFile, ...]:
-    """Files as given, and the CSV and Parquet files of folders, recursively and in order of their paths.
-
-    layout: see ReadOptions; in that of `lookout` a folder counts as one file.
-    Names are paths below the folder that all files share. Raises NoSuchFile.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir() and layout == "lookout":
-            found[path.resolve()] = None
-        elif path.is_dir():
-            inside = [
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in SUFFIXES and p.is_file() and not _hidden(p, path)
-            ]
-            if not inside:
-                raise NoSuchFile(
-                    f"holds no file named {', '.join('*' + s for s in SUFFIXES)}", place=str(path)
-                )
-            found.update(dict.fromkeys(sorted(p.resolve() for p in inside)))
-        elif path.exists():
-            found[path.resolve()] = None
-        else:
-            raise NoSuchFile("does not exist", place=str(path))
-    if not found:
-        raise NoSuchFile("no file is named", place="paths")
-    try:
-        root = Path(os.path.commonpath([path.parent for path in found]))
-    except ValueError:
-        return tuple(HistoryFile(path, str(path)) for path in found)
-    return tuple(HistoryFile(path, path.relative_to(root).as_posix()) for path in found)
 
 
 def read_paths(paths: Sequence[Path], options: ReadOptions = ReadOptions()) -> Iterator[Recording]:
@@ -79,9 +35,7 @@ def read_file(path: Path, options: ReadOptions = ReadOptions(), name: str | None
     """Read one CSV or Parquet file. Raises HistoryError, saying where and what."""
     name = path.name if name is None else name
     if options.layout == "lookout":
-        from history.lookout import read_dataset
-
-        return read_dataset(path, options, name)
+        return read_dataset(path, options, name, read_file)
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -233,7 +187,3 @@ def _fit_rows(
 
 def _ragged(row: list[str], width: int, place: str) -> RaggedRows:
     return RaggedRows(f"has {len(row)} {'cell' if len(row) == 1 else 'cells'}, expected {width}", place=place)
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -88,8 +88,9 @@ def read_source(path: Path, span: tuple[float, float], how: "How" = "outer") -> 
 
     Raises HistoryError, Refusal.
     """
+    from history.files import find_files
     from history.joining import join, renamed
-    from history.read import find_files, read_file
+    from history.read import read_file
 
     if path.is_dir():
         parts = []

@@ -19,9 +19,10 @@ from history.errors import (
     TooFewRows,
     UnreadableFile,
 )
+from history.files import find_files
 from history.options import ReadOptions
 from history.quality import Grade
-from history.read import CHUNK_ROWS, find_files, read_bytes, read_file, read_paths
+from history.read import CHUNK_ROWS, read_bytes, read_file, read_paths
 from history.recording import Recording
 
 PLAIN = """\
