@@ -25,8 +25,8 @@ serve: $(SERVE) ## Install what serving needs and serve the models on PORT (8000
 	@exec $(BIN)/offnormal serve --port $(PORT) --models $(MODELS)
 
 test: $(DEV) ## Install everything and run the tests
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/containers
-	$(BIN)/pytest tests/containers
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/containers --ignore tests/e2e/test_overload.py
+	$(BIN)/pytest tests/e2e/test_overload.py tests/containers
 
 check: $(DEV) ## Format, lint, types, import floors
 	$(BIN)/ruff format --check .

@@ -7,9 +7,10 @@ The body has its own limit of time, in service/http/body.py.
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from service.resources import Resources
@@ -45,6 +46,8 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._resources.metrics.connections[0] += 1
+        # Requests that are not answered yet: callers may send the next ones ahead.
+        self._cycles: deque[RequestResponseCycle] = deque()
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,6 +65,10 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_arrived()
         super().on_headers_complete()
+        while self._cycles and self._cycles[0].response_complete:
+            self._cycles.popleft()
+        if self.cycle is not None:
+            self._cycles.append(self.cycle)
         if self._resources.draining.is_set() and self.cycle is not None:
             # Whoever keeps this connection is to leave it before it is closed.
             self.cycle.keep_alive = False
@@ -136,7 +143,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._resources.metrics.given_up_connections(reason)[0] += 1
         client = self.client[0] if self.client else None
         _log.info("connection given up", extra={"fields": {"reason": reason, "client": client}})
-        if self.cycle is not None:
-            self.cycle.disconnected = True  # what is still to be written goes nowhere
+        for cycle in self._cycles:
+            cycle.disconnected = True  # what is still to be written goes nowhere
         # Not `close`, which would wait once more for what the client does not take.
         self.transport.abort()

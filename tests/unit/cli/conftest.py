@@ -1,5 +1,6 @@
 """A real service in a process of its own, for commands that talk to one."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-# A console keeps the width that the environment names when it is made: none here, and each test its own.
+# A console keeps the width that the environment names when it is made, and whoever runs tests side by side
+# names one: it is made here without, so that each test has its own.
+os.environ.pop("COLUMNS", None)
 import cli.console  # noqa: F401
 
 
