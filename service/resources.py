@@ -12,9 +12,9 @@ from fastapi import Depends, Request
 
 from service.assets import Assets
 from service.http.body import BodyBudget, timeout_s
-from service.http.keys import Keyring, Role
+from service.http.keys import Key, Keyring, Role
 from service.http.rates import Rates
-from service.http.request_log import facts_of
+from service.http.request_log import Facts, facts_of
 from service.jobs import Jobs
 from service.measuring.metrics import Metrics
 from service.models import Models
@@ -47,6 +47,17 @@ class Resources:
     jobs: Jobs
     starting: threading.Event
     draining: threading.Event
+
+    def count_caller(self, key: Key | None, address: str, facts: Facts) -> None:
+        """Note whose request it is, and take it from what the key, or without one the address, may ask for.
+
+        Raises RateExceeded.
+        """
+        if key is None:
+            self.rates.take(address)
+        else:
+            facts.fields["key"] = key.name
+            self.rates.take(key.name, key.requests_per_s)
 
     async def work(self, size: int, function: Callable[[], T]) -> T:
         """Run a function whose cost grows with `size`, bytes, without holding up other requests."""
@@ -84,11 +95,7 @@ def allow(*roles: Role) -> Callable[[Request], Awaitable[Resources]]:
     async def admit(request: Request) -> Resources:
         resources = resources_of(request)
         key = resources.keyring.admit(request.headers, allowed)
-        if key is not None:
-            facts_of(request).fields["key"] = key.name
-            resources.rates.take(key.name, key.requests_per_s)
-        else:
-            resources.rates.take(request.client.host if request.client else "")
+        resources.count_caller(key, request.client.host if request.client else "", facts_of(request))
         return resources
 
     return admit

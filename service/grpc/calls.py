@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import grpc
 from starlette.datastructures import Headers
 
-from service.http.keys import Key, Role
+from service.http.keys import Role
 from service.http.problems import INTERNAL, headers_of, kind_of, problem_of
 from service.http.request_log import REQUEST_ID_HEADER, Facts, describe, report, request_id
 from service.open_inference.refusals import sentence
@@ -92,7 +92,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
 
         async def answered(message: Any, context: Any) -> Any:
             async def work() -> Any:
-                self._limit(key, context, facts, method)
+                if method.roles is not None:
+                    self._resources.count_caller(key, _host(context.peer()), facts)
                 patience = self._resources.settings.request_timeout_s
                 left = context.time_remaining()
                 deadline = time.monotonic() + (patience if left is None else min(left, patience))
@@ -101,16 +102,6 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             return await self._accounted(path, facts, context, work)
 
         return grpc.unary_unary_rpc_method_handler(answered, method.read, method.write)
-
-    def _limit(self, key: Key | None, context: Any, facts: Facts, method: Method) -> None:
-        """Raises RateExceeded."""
-        if method.roles is None:
-            return
-        if key is None:
-            self._resources.rates.take(_host(context.peer()))
-        else:
-            facts.fields["key"] = key.name
-            self._resources.rates.take(key.name, key.requests_per_s)
 
     def _refusing(self, path: str, facts: Facts, error: Exception) -> Any:
         """A handler that takes a stream of messages, and so reads none before it refuses."""

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import QueueFull
-from service.http.doors import door_to
-from service.http.problems import kind_of, response_to
+from service.http.doors import refusal
+from service.http.problems import kind_of
 from service.http.request_log import facts_of
 from service.pace import Pace
 
@@ -102,5 +102,4 @@ class Admission:
         )
         facts = facts_of(Request(scope))
         facts.error_code = kind_of(error).code
-        door = door_to(scope["path"])
-        await (door.refuse if door else response_to)(error, facts.request_id)(scope, receive, send)
+        await refusal(scope["path"], error, facts.request_id)(scope, receive, send)

@@ -1,14 +1,17 @@
 """`POST /classify`: windows in, verdicts out."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
+from typing import TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from detector import Options, Verdict
 from detector.errors import DetectorError
+from detector.windows import Floats
 from service.errors import ServiceError, TooManyWindows, WrongContent
 from service.http import answers, locate, wire
 from service.http.body import CSV, JSON, NPY, media_type, read_body
@@ -24,6 +27,7 @@ from service.models import Models
 from service.resources import ForClassifying, deadline_of
 from service.settings import Settings
 
+T = TypeVar("T")
 router = APIRouter()
 _decoder = msgspec.json.Decoder(wire.ClassifyRequest)
 _whole = msgspec.json.Decoder(wire.WholeRequest)
@@ -113,17 +117,8 @@ def read_task(body: bytes, models: Models, max_windows: int) -> Task:
         return _read_in_parts(body, models, max_windows)
     model, options = models.find(whole.model, whole.version), _options(whole)
     _check_count(len(whole.windows), max_windows)
-    understand = model.reader.understand
-    if whole.on_error == "fail":
-        return Task(model, options, [understand(one, f"windows[{i}]") for i, one in enumerate(whole.windows)])
-    return Task(
-        model,
-        options,
-        [
-            _or_skip(partial(understand, one, f"windows[{i}]"), partial(getattr, one, "id"))
-            for i, one in enumerate(whole.windows)
-        ],
-    )
+    entries = _entries(whole.windows, whole.on_error, model.reader.understand, attrgetter("id"))
+    return Task(model, options, entries)
 
 
 def _read_in_parts(body: bytes, models: Models, max_windows: int) -> Task:
@@ -139,18 +134,7 @@ def _read_in_parts(body: bytes, models: Models, max_windows: int) -> Task:
     if windows is msgspec.UNSET:
         return Task(model, options, [model.reader.read_rows(request.window, "window")])
     _check_count(len(windows), max_windows)
-    if request.on_error == "fail":
-        return Task(
-            model, options, [model.reader.read(raw, f"windows[{i}]") for i, raw in enumerate(windows)]
-        )
-    return Task(
-        model,
-        options,
-        [
-            _or_skip(partial(model.reader.read, raw, f"windows[{i}]"), partial(_id_of, raw))
-            for i, raw in enumerate(windows)
-        ],
-    )
+    return Task(model, options, _entries(windows, request.on_error, model.reader.read, _id_of))
 
 
 def check_query(request: Request, kind: str) -> wire.ArrayQuery | wire.TableQuery | None:
@@ -189,13 +173,11 @@ def read_array_task(body: bytes, query: wire.ArrayQuery, models: Models, max_win
     options = _options(query)
     windows = read_windows(body, model.detector.sensors)
     _check_count(len(windows), max_windows)
-    read = [
-        partial(model.reader.read_array, values, query.asset, f"windows[{i}]")
-        for i, values in enumerate(windows)
-    ]
-    if query.on_error == "fail":
-        return Task(model, options, [one() for one in read])
-    return Task(model, options, [_or_skip(one, lambda: None) for one in read])
+
+    def read(values: Floats, at: str) -> ReadWindow:
+        return model.reader.read_array(values, query.asset, at)
+
+    return Task(model, options, _entries(windows, query.on_error, read, lambda values: None))
 
 
 def _options(choices: wire.Choices) -> Options:
@@ -209,13 +191,25 @@ def _check_count(windows: int, most: int) -> None:
         raise TooManyWindows(f"{windows} windows", place="windows", expected=f"at most {most}")
 
 
-def _or_skip(
-    read: Callable[[], ReadWindow], id_of: Callable[[], str | int | None]
-) -> ReadWindow | wire.FailedResult:
-    try:
-        return read()
-    except (ServiceError, DetectorError) as error:
-        return wire.FailedResult(id_of(), problem_of(error))
+def _entries(
+    windows: Iterable[T],
+    on_error: str,
+    read: Callable[[T, str], ReadWindow],
+    id_of: Callable[[T], str | int | None],
+) -> list[ReadWindow | wire.FailedResult]:
+    """Each window as `read` understands it, given its place; or, if the caller skips bad ones, what is wrong.
+
+    Raises ServiceError, DetectorError, unless bad windows are skipped.
+    """
+    entries: list[ReadWindow | wire.FailedResult] = []
+    for index, window in enumerate(windows):
+        try:
+            entries.append(read(window, f"windows[{index}]"))
+        except (ServiceError, DetectorError) as error:
+            if on_error == "fail":
+                raise
+            entries.append(wire.FailedResult(id_of(window), problem_of(error)))
+    return entries
 
 
 def _id_of(raw: msgspec.Raw) -> str | int | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from azure.ai.anomalydetector import AnomalyDetectorClient
 from azure.ai.anomalydetector import models as azure
@@ -146,16 +147,7 @@ def test_training_that_fails_says_why_and_its_model_does_not_detect(
 
 
 def children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(status[1]) == pid:
-                found.append(int(entry.name))
-    return found
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")

@@ -10,11 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -44,11 +45,7 @@ def service(
 
 def pids(server: Server) -> list[int]:
     """The workers that run now."""
-    found = []
-    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended meanwhile
-            found += [int(pid) for pid in (task / "children").read_text().split()]
-    return [pid for pid in found if alive(pid)]
+    return [child.pid for child in psutil.Process(server.process.pid).children() if alive(child.pid)]
 
 
 def alive(pid: int) -> bool:
