@@ -59,6 +59,7 @@ def create_app(
     """
     tracing = None if settings.tracing_endpoint is None else Tracing.to(settings.tracing_endpoint, release())
     keyring = Keyring() if settings.keys_file is None else KeyFile(settings.keys_file)
+    security = SecurityHeaders(tls=settings.tls_certificate is not None)
     metrics = Metrics(release(), settings.metric_assets, ledger)
     metrics.queue_limit[0] = settings.queue_windows
     metrics.body_bytes_limit[0] = settings.max_bodies_mb * MEGABYTE
@@ -115,9 +116,8 @@ def create_app(
         # The framework's own would tell a collector the messages of errors, which may quote a reading.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=[
-            Middleware(SecurityHeaders, tls=settings.tls_certificate is not None),
             *([] if tracing is None else [tracing.middleware()]),
-            Middleware(RequestLog, metrics=metrics, refuse=refusal),
+            Middleware(RequestLog, metrics=metrics, beside=security.beside, refuse=refusal),
             Middleware(Admission, max_wait_s=settings.max_wait_s),
             *cors(settings.origins),
             Middleware(ShortWay, router=classify.router, refuse=_refuse),

@@ -1,13 +1,15 @@
 """From windows that were understood to their verdicts: what every way into the service shares."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from detector import Options, Verdict, Window
+from detector import Baseline, Options, Verdict, Window
 from service.http import wire
 from service.http.request_log import Facts
 from service.http.window_reader import ReadWindow
 from service.models import LoadedModel
 from service.resources import Resources
+from service.state import StoredBaseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,17 @@ async def judge(task: Task, resources: Resources, deadline: float, facts: Facts)
     deadline: time.monotonic seconds.
     Raises UnsupportedBudget, StateUnavailable, QueueFull, DeadlinePassed, or what the model raises.
     """
-    facts.fields |= {
-        "model": task.model.ref.name,
-        "version": task.model.ref.version,
-        "windows": len(task.entries),
-        "verdicts": {},
-    }
-    for entry in task.entries:
-        if isinstance(entry, wire.FailedResult):
-            resources.metrics.rejected_windows(entry.error.code)[0] += 1
-    windows = await _with_baselines(task, resources)
-    if not windows:
-        return []
+    fields = facts.fields
+    fields["model"], fields["version"] = task.model.ref.name, task.model.ref.version
+    fields["windows"], fields["verdicts"] = len(task.entries), {}
+    read = task.windows
+    if len(read) < len(task.entries):
+        for entry in task.entries:
+            if isinstance(entry, wire.FailedResult):
+                resources.metrics.rejected_windows(entry.error.code)[0] += 1
+        if not read:
+            return []
+    windows = await _with_baselines(task, read, resources)
     judged = await task.model.batcher.judge(windows, task.options, deadline)
     stage_seconds = resources.metrics.stage_seconds
     stage_seconds("queue").observe(judged.queue_s)
@@ -49,25 +50,27 @@ async def judge(task: Task, resources: Resources, deadline: float, facts: Facts)
     facts.stage("queue", judged.queue_s, judged.infer_s + judged.verdict_s)
     facts.stage("infer", judged.infer_s, judged.verdict_s)
     facts.stage("verdict", judged.verdict_s)
-    assets = [window.asset for window in task.windows]
-    facts.fields["verdicts"] = task.model.metrics.judged(windows, assets, judged.verdicts, judged.evidence)
+    assets = [window.asset for window in read]
+    fields["verdicts"] = task.model.metrics.judged(windows, assets, judged.verdicts, judged.evidence)
     resources.shadow.offer(task.model, windows, assets, judged.verdicts, task.options)
     return judged.verdicts
 
 
-async def _with_baselines(task: Task, resources: Resources) -> list[Window]:
+async def _with_baselines(task: Task, read: Sequence[ReadWindow], resources: Resources) -> list[Window]:
     """The windows as the detector takes them, each with its asset's baseline if there is one.
 
     Raises UnsupportedBudget, StateUnavailable.
     """
-    windows = [Window(window.values, notes=window.notes) for window in task.windows]
-    if any(window.asset for window in task.windows):
+    known: Mapping[str, StoredBaseline] = {}
+    if any(window.asset for window in read):
         known = await resources.assets.baselines(task.model)
-        windows = [
-            replace(window, baseline=stored.baseline) if (stored := known.get(read.asset or "")) else window
-            for window, read in zip(windows, task.windows, strict=True)
-        ]
+    windows = [Window(window.values, _baseline_in(known, window.asset), window.notes) for window in read]
     # An alarm budget may be within what one calibration promises and beyond what the other does.
     for by_asset in {window.baseline is not None for window in windows}:
         task.model.detector.score_limit(task.options.false_alarm_rate, by_asset=by_asset)
     return windows
+
+
+def _baseline_in(known: Mapping[str, StoredBaseline], asset: str | None) -> Baseline | None:
+    stored = known.get(asset) if asset else None
+    return None if stored is None else stored.baseline

@@ -82,7 +82,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
                 if isinstance(value, str)
             }
         )
-        facts = Facts(request_id(headers))
+        facts = Facts(request_id(headers.get(REQUEST_ID_HEADER, "")))
         key = None
         try:
             if method.roles is not None:

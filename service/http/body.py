@@ -2,10 +2,9 @@
 
 import asyncio
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.types import Receive
 
 from detector.windows import Floats
 from service.errors import (
@@ -39,13 +38,8 @@ class BodyBudget:
         self._used = 0
         self._shown = shown
 
-    @contextmanager
-    def hold(self) -> Iterator["Hold"]:
-        hold = Hold(self)
-        try:
-            yield hold
-        finally:
-            self._add(-hold.bytes)
+    def hold(self) -> "Hold":
+        return Hold(self)
 
     def _take(self, count: int) -> None:
         if self._used + count > self._limit:
@@ -58,11 +52,19 @@ class BodyBudget:
 
 
 class Hold:
-    """One request's part of the budget, given back when the request ends."""
+    """One request's part of the budget, for `with`: given back when the request ends."""
+
+    __slots__ = ("_budget", "bytes")
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
         self.bytes = 0
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._budget._add(-self.bytes)
 
     def take(self, count: int) -> None:
         """Raises QueueFull."""
@@ -118,24 +120,31 @@ async def read_body(request: Request, limit: int, deadline: float, hold: Hold) -
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
     try:
         with until(deadline):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(limit)
-                hold.take(len(chunk))
-                chunks.append(chunk)
+            body = await _arrived(request.receive, limit, hold)
     except TimeoutError:
         raise BodyTooSlow("the body did not arrive in time") from None
-    except ClientDisconnect:
-        raise ClientLeft("the connection closed while the body was read") from None
-    body = b"".join(chunks)
     if encoding == "identity":
         return body
     return await _unpacked(body, limit, hold)
+
+
+async def _arrived(receive: Receive, limit: int, hold: Hold) -> bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft("the connection closed while the body was read")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        hold.take(len(chunk))
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def _unpacked(body: bytes, limit: int, hold: Hold) -> bytes:

@@ -24,7 +24,7 @@ from service.http.request_log import facts_of
 from service.http.window_reader import ReadWindow, check_asset
 from service.judging import Task, judge
 from service.models import Models
-from service.resources import ForClassifying, deadline_of
+from service.resources import SMALL_BODY_BYTES, ForClassifying, deadline_of
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def _results(task: Task, verdicts: Sequence[Verdict]) -> list[wire.Result | wire
 def read_task(body: bytes, models: Models, max_windows: int) -> Task:
     """Understand a body. Raises ServiceError, DetectorError, each with its place."""
     # Whole windows are read at once where they cannot be too many: a window has two objects at most.
-    if body.count(b"{") > 1 + 2 * max_windows:
+    if len(body) > SMALL_BODY_BYTES and body.count(b"{") > 1 + 2 * max_windows:
         return _read_in_parts(body, models, max_windows)
     try:
         whole = _whole.decode(body)

@@ -1,4 +1,5 @@
-"""One line of JSON for each request, its metrics, its id, and the answer to whatever was not foreseen."""
+"""Around every request: its line of JSON, its metrics, its id, the headers that every answer has, and the
+answer to whatever was not foreseen."""
 
 import json
 import logging
@@ -6,12 +7,11 @@ import random
 import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,12 +21,15 @@ from service.http.trace_context import SpanIds, Trace, ids_of, trace_in
 from service.measuring.metrics import Metrics
 
 REQUEST_ID_HEADER = "X-Request-Id"
+_RAW_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 # What may stand in a log and a header as it came; anything else gets an id of our own.
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _FACTS = "offnormal.facts"
 _log = logging.getLogger("service.requests")
 _encode = json.JSONEncoder(default=str).encode
 Refuse = Callable[[str, Exception, str], Response]
+RawHeader = tuple[bytes, bytes]
+Beside = Callable[[Iterable[RawHeader]], Iterable[RawHeader]]
 _random = random.Random()
 
 
@@ -87,11 +90,16 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class RequestLog:
-    """ASGI middleware around everything else. refuse: writes an error, given path and request's id."""
+    """ASGI middleware around everything else.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, refuse: Refuse) -> None:
+    beside: headers of every answer, given those that it has by itself. refuse: writes an error, given path
+    and request's id.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, beside: Beside, refuse: Refuse) -> None:
         self._app = app
         self._metrics = metrics
+        self._beside = beside
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,8 +107,9 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        given = next((value for name, value in scope["headers"] if name == _RAW_ID_HEADER), b"")
         facts = scope[_FACTS] = Facts(
-            request_id(Headers(scope=scope)), trace=trace_in(scope), span=ids_of(scope)
+            request_id(given.decode("latin-1")), trace=trace_in(scope), span=ids_of(scope)
         )
         status = 0
         counted = False
@@ -117,7 +126,12 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = facts.request_id
+                given = message["headers"]
+                message["headers"] = [
+                    *given,
+                    *self._beside(given),
+                    (_RAW_ID_HEADER, facts.request_id.encode()),
+                ]
             elif not message.get("more_body", False):
                 count()  # before the last byte: whoever has the answer finds it counted, by any worker
             await send(message)
@@ -157,8 +171,7 @@ def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int,
     _log.info("request", extra={"fields": fields})
 
 
-def request_id(headers: Headers) -> str:
+def request_id(given: str) -> str:
     """The caller's own id if it is one that can be shown, else a new one."""
-    given = headers.get(REQUEST_ID_HEADER, "")
     # An id is no secret; the system's source of randomness would let go of the interpreter for it.
     return given if _SANE_ID.fullmatch(given) else f"{_random.getrandbits(64):016x}"

@@ -1,13 +1,12 @@
 """What every answer tells a browser not to do, and which pages of others may read answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.body import TIMEOUT_HEADER
-from service.http.request_log import REQUEST_ID_HEADER
+from service.http.request_log import REQUEST_ID_HEADER, RawHeader
 
 CONTENT_POLICY = b"content-security-policy"
 # An answer is data: nothing in it is to be run, framed, guessed at or kept. The page of the documentation
@@ -25,26 +24,16 @@ TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds HEADERS to every answer, whoever wrote it. tls: whether TLS is spoken."""
+    """Adds HEADERS to what an answer has by itself. tls: whether TLS is spoken."""
 
-    def __init__(self, app: ASGIApp, tls: bool) -> None:
-        self._app = app
+    def __init__(self, tls: bool) -> None:
         self._headers = [*HEADERS, TLS_ONLY] if tls else [*HEADERS]
         self._with_policy = [*self._headers, DATA_POLICY]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = message["headers"]
-                own = any(name == CONTENT_POLICY for name, _ in given)
-                message["headers"] = [*given, *(self._headers if own else self._with_policy)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+    def beside(self, given: Iterable[RawHeader]) -> list[RawHeader]:
+        """What an answer with these headers is to have beside them."""
+        own = any(name == CONTENT_POLICY for name, _ in given)
+        return self._headers if own else self._with_policy
 
 
 def cors(origins: Sequence[str]) -> list[Middleware]:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from detector.errors import DetectorError
 from service.errors import ServiceError
+from service.http.heads import HeadedRequest
 
 Refuse = Callable[[Request, Exception], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[Response]]
@@ -41,7 +42,7 @@ class ShortWay:
             await self._app(scope, receive, send)
             return
         scope["route"], answer = found
-        request = Request(scope, receive)
+        request = HeadedRequest(scope, receive)
         try:
             response = await answer(request)
         except (ServiceError, DetectorError) as error:
