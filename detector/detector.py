@@ -69,8 +69,8 @@ class Scores:
     sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
     deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN
     throughout for a window with nothing observed. batch, outputs: what the network was given and gave.
-    sensor_levels: (windows, sensors), mean standardised readings, NaN where not observed or left out. quality:
-    of the readings.
+    sensor_levels: (windows, sensors), mean standardised readings, NaN where not observed or left out.
+    quality: of the readings.
     """
 
     probabilities: Floats
