@@ -85,8 +85,8 @@ def open_artefact(folder: Path) -> Artefact:
 def save_golden(path: Path, golden: Golden) -> None:
     """Write the arrays of a `Golden` as a compressed npz."""
     arrays = {
-        **{name: getattr(golden.batch, name) for name in Batch.__slots__},
-        **{name: getattr(golden.outputs, name) for name in Outputs.__slots__},
+        name: getattr(golden.outputs if name in Outputs.__slots__ else golden.batch, name)
+        for name in _GOLDEN_ARRAYS
     }
     np.savez_compressed(path, **arrays)
 
@@ -119,7 +119,7 @@ def load_golden(artefact: Artefact) -> Golden:
         raise ArtefactRefused(
             artefact.folder, f"{GOLDEN_FILE}: lengths should be 1 to {full[1]}, of some windows"
         )
-    batch = Batch(**{name: arrays[name] for name in Batch.__slots__})
+    batch = Batch(**{name: arrays[name] for name in _GOLDEN_ARRAYS if name not in Outputs.__slots__})
     return Golden(batch, Outputs(**{name: arrays[name] for name in Outputs.__slots__}))
 
 

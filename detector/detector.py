@@ -34,6 +34,8 @@ from detector.windows import Batch, Bools, Floats, segments, stack, window_ends,
 # Windows that are run at once where many are to be scored: enough to keep the processor busy, small
 # enough for its cache.
 BATCH_WINDOWS = 256
+# Limits that are kept, by the alarm budgets that callers choose.
+_MOST_LIMITS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Scores:
     sensors), NaN where not observed or left out. classifier, reconstruction: standardised scores, in
     deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN
     throughout for a window with nothing observed. batch, outputs: what the network was given and gave.
+    sensor_levels: (windows, sensors), mean standardised readings, NaN where not observed or left out.
     quality: of the readings.
     """
 
@@ -77,6 +80,7 @@ class Scores:
     reconstruction: Floats
     combined: Floats
     p_value: Floats
+    sensor_levels: Floats
     batch: Batch
     outputs: Outputs
     quality: list[Quality]
@@ -100,6 +104,7 @@ class Detector:
             for by_asset in (False, True)
         }
         self._rules = QualityRules(manifest)
+        self._limits: dict[tuple[float | None, bool], float] = {}
 
     @classmethod
     def load(cls, folder: Path, open_runtime: OpenRuntime = OnnxRuntime, threads: int = 1) -> "Detector":
@@ -124,23 +129,25 @@ class Detector:
 
     def interpret(self, windows: Sequence[Window], batch: Batch, outputs: Outputs) -> Scores:
         """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
-        errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
+        errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
+        sensor_levels = levels(outputs.standardised, batch.mask)
         calibration = self.manifest.calibration
         class_score = standardise_score(
             classifier_score(outputs.logits), *self._levels(windows, "classifier")
         )
         error_score = standardise_score(
-            self._reconstruction_score(errors, batch, outputs), *self._levels(windows, "reconstruction")
+            self._reconstruction_score(errors, sensor_levels, batch), *self._levels(windows, "reconstruction")
         )
         combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
             probabilities=probabilities(outputs.logits, error_score, calibration.probability),
-            error=reconstruction_error(errors, batch.observed),
+            error=reconstruction_error(errors, batch.mask),
             sensor_errors=errors,
             classifier=class_score,
             reconstruction=error_score,
             combined=combined,
             p_value=self._p_values(windows, combined),
+            sensor_levels=sensor_levels,
             batch=batch,
             outputs=outputs,
             quality=self._qualities(windows),
@@ -150,11 +157,14 @@ class Detector:
         """How strange each sensor of some windows of a scored batch is, (indices, sensors): see
         `Operation.evidence`."""
         some = list(indices)
-        statistics = window_statistics(scores.outputs.standardised[some], scores.batch.observed[some])
+        mask = scores.batch.mask
+        statistics = window_statistics(
+            scores.outputs.standardised[some], None if mask is None else mask[some]
+        )
         return self.operation.evidence(statistics, scores.sensor_errors[some], scores.batch.lengths[some])
 
-    def _reconstruction_score(self, errors: Floats, batch: Batch, outputs: Outputs) -> Floats:
-        distances = self.operation.distances(levels(outputs.standardised, batch.observed), batch.lengths)
+    def _reconstruction_score(self, errors: Floats, level: Floats, batch: Batch) -> Floats:
+        distances = self.operation.distances(level, batch.lengths)
         return reconstruction_score(errors, self._typical, distances)
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
@@ -216,13 +226,19 @@ class Detector:
         Raises UnsupportedBudget for a rate that was asked for and cannot be promised; the model's default
         gives way to the smallest that can.
         """
+        key = false_alarm_rate, by_asset
+        if (known := self._limits.get(key)) is not None:
+            return known
         smallest = self.manifest.calibration.normal_operation(by_asset).smallest_false_alarm_rate
         rate = max(self.manifest.default_false_alarm_rate, smallest)
         if false_alarm_rate is not None:
             rate = false_alarm_rate
         if rate < smallest:
             raise UnsupportedBudget(rate, smallest)
-        return threshold(self._normal_scores[by_asset], rate)
+        limit = threshold(self._normal_scores[by_asset], rate)
+        if len(self._limits) < _MOST_LIMITS:
+            self._limits[key] = limit
+        return limit
 
     def commission(self, values: Floats, timestamps: Floats | None = None) -> Baseline:
         """The baseline of an asset from rows of its known-normal operation.
@@ -254,9 +270,10 @@ class Detector:
         reconstruction: list[Floats] = []
         for part in in_batches(windows):
             batch, outputs = self.run(part)
-            errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.observed)
+            errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
+            sensor_levels = levels(outputs.standardised, batch.mask)
             classifier.append(classifier_score(outputs.logits))
-            reconstruction.append(self._reconstruction_score(errors, batch, outputs))
+            reconstruction.append(self._reconstruction_score(errors, sensor_levels, batch))
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
     def _p_values(self, windows: Sequence[Window], combined: Floats) -> Floats:
@@ -303,7 +320,7 @@ class Detector:
             batch = stack(arrays, center, scale, steps)
             left_out = np.stack([self._left_out_for(w.baseline) for w in windows])
         if left_out.any():
-            batch = replace(batch, observed=batch.observed & ~left_out[:, None, :])
+            batch = replace(batch, observed=batch.observed & ~left_out[:, None, :], complete=False)
         return batch
 
     def _expected(self, scores: Scores, index: int, window: Window) -> Floats:

@@ -88,8 +88,8 @@ class Operation:
         Sensors that were not observed are marginalised out.
         """
         distances = np.full(len(level), np.nan)
-        for rows, seen, away, inverse in self._alike(level, lengths):
-            distances[rows] = ((away @ inverse) * away).sum(axis=1) / seen.sum()
+        for rows, _, away, inverse in self._alike(level, lengths):
+            distances[rows] = ((away @ inverse) * away).sum(axis=1) / len(inverse)
         return distances
 
     def evidence(self, statistics: WindowStatistics, errors: Floats, lengths: Ints) -> Floats:
@@ -101,29 +101,34 @@ class Operation:
         Contribution for Process Monitoring); of scatter and roughness, in their standard deviations; of the
         log of the reconstruction error, above its mean only.
         """
-        observed = np.isfinite(statistics.level)
-        total = np.where(observed, 0.0, np.nan)
+        total = np.full(statistics.level.shape, np.nan)
         for rows, seen, away, inverse in self._alike(statistics.level, lengths):
-            total[np.ix_(rows, seen)] += np.square(away @ inverse) / np.diag(inverse)
+            of_level = np.full((len(away), len(seen)), np.nan)
+            of_level[:, seen] = np.square(away @ inverse) / inverse.diagonal()
+            total[rows] = of_level
         total += _squared(statistics.scatter, self.scatter, self.scatter_sd, -DEVIATION_LIMIT)
         total += _squared(statistics.roughness, self.roughness, self.roughness_sd, -DEVIATION_LIMIT)
-        with np.errstate(invalid="ignore"):
-            total += _squared(log_error(errors), self.log_error, self.log_error_sd, 0.0)
+        total += _squared(log_error(errors), self.log_error, self.log_error_sd, 0.0)
         return total
 
     def _alike(
         self, level: Floats, lengths: Ints
-    ) -> Iterator[tuple[NDArray[np.intp], Bools, Floats, Floats]]:
+    ) -> Iterator[tuple[NDArray[np.intp] | slice, Bools, Floats, Floats]]:
         """Windows of the same observed sensors and the same length, which share an inverse covariance.
 
         Yields their places (rows,), the sensors that they observed (sensors,), how far these are from the
         level of normal operation (rows, observed), and the inverse (observed, observed).
         """
-        patterns = np.concatenate([np.isfinite(level), lengths[:, None]], axis=1)
-        if len(level) > 1 and (patterns != patterns[0]).any():
-            kinds, which = np.unique(patterns, axis=0, return_inverse=True)
-        else:
-            kinds, which = patterns[:1], np.zeros(len(level), np.intp)
+        if len(level) == 0:
+            return
+        observed = np.isfinite(level)
+        if (observed == observed[0]).all() and (lengths == lengths[0]).all():
+            seen = observed[0]
+            if seen.any():
+                yield slice(None), seen, (level - self.level)[:, seen], self._inverse(seen, int(lengths[0]))
+            return
+        patterns = np.concatenate([observed, lengths[:, None]], axis=1)
+        kinds, which = np.unique(patterns, axis=0, return_inverse=True)
         for kind in range(len(kinds)):
             seen, rows = kinds[kind, :-1].astype(np.bool_), np.flatnonzero(which == kind)
             if seen.any():
@@ -185,4 +190,6 @@ def log_error(errors: Floats) -> Floats:
 
 def _squared(values: Floats, mean: Floats, sd: Floats, least: float) -> Floats:
     """Squared deviations of `values` (windows, sensors), cut to `least` and DEVIATION_LIMIT; 0 for NaN."""
-    return np.square(np.clip(np.nan_to_num((values - mean) / sd), least, DEVIATION_LIMIT))
+    deviations = (values - mean) / sd
+    deviations = np.where(np.isnan(deviations), 0.0, deviations)
+    return np.asarray(np.square(np.minimum(np.maximum(deviations, least), DEVIATION_LIMIT)))

@@ -1,7 +1,7 @@
 """What is wrong with the readings of a window, before anything is said about the machine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from detector.windows import Bools, Floats, pad
 LEAST_OBSERVED = 0.5
 # Equal readings in a row, in multiples of the longest such run seen in normal operation.
 FLATLINE_FACTOR = 1.5
+# Shorter runs than this are never a flatline.
+_LEAST_FLAT = 4
 # Distance outside the 0.1 to 99.9 % range of normal operation, in multiples of that range's width.
 RANGE_MARGIN = 1.0
 
@@ -88,11 +90,17 @@ class QualityRules:
             [
                 np.inf
                 if sensor.noise == 0 and sensor.longest_flat >= manifest.window.steps
-                else max(4.0, np.ceil(FLATLINE_FACTOR * sensor.longest_flat) + 1)
+                else max(_LEAST_FLAT, np.ceil(FLATLINE_FACTOR * sensor.longest_flat) + 1)
                 for sensor in sensors
             ]
         )
         self._low, self._high = allowed_range(manifest)
+        self._never_flat = np.isinf(self._flat_limit)
+        # The limits once for each step of a window: compared row by row it would take twice as long. No
+        # infinity is in range.
+        self._low_by_step, self._high_by_step = (
+            np.tile(np.nan_to_num(limit), (manifest.window.steps, 1)) for limit in (self._low, self._high)
+        )
 
     def inspect(
         self,
@@ -103,12 +111,67 @@ class QualityRules:
     ) -> list[Quality]:
         """Judge the readings of windows, all at once: window by window it would cost several times as much.
 
+        Most windows are sound, which is seen at a glance; only the others are looked at closely.
+
         windows: each (steps, sensors), engineering units, NaN missing.
         left_out: bool (1 or windows, sensors); sensors that are reported but not judged.
         shift: (windows, sensors), how far each asset's own centre lies from the model's; moves the allowed
             range.
         notes: issues already known of each window, e.g. that steps were dropped.
         """
+        values = pad(windows)
+        notes = [()] * len(windows) if notes is None else notes
+        sound = self._sound(values, left_out, shift)
+        found = self._of_sound(values.shape[1], left_out, notes)
+        if not sound.all():
+            others = np.flatnonzero(~sound)
+            closely = self._of_others(
+                [windows[index] for index in others],
+                left_out if len(left_out) == 1 else left_out[others],
+                None if shift is None else shift[others],
+                [notes[index] for index in others],
+            )
+            for index, quality in zip(others.tolist(), closely, strict=True):
+                found[index] = quality
+        return found
+
+    def _sound(self, values: Floats, left_out: Bools, shift: Floats | None) -> Bools:
+        """Windows in which every reading is there and in range, and no sensor is flat, (windows,)."""
+        count, steps, _ = values.shape
+        if not self._minimum_steps <= steps <= len(self._low_by_step):
+            return np.zeros(count, np.bool_)
+        moved = (values[:, -_LEAST_FLAT:-1] != values[:, -1:]).any(axis=1) | self._never_flat
+        if shift is not None:
+            values = values - shift[:, None]
+        in_range = (values >= self._low_by_step[:steps]) & (values <= self._high_by_step[:steps])
+        return np.asarray(in_range.reshape(count, -1).all(axis=1) & moved.all(axis=1) & ~left_out.all(axis=1))
+
+    def _of_sound(self, steps: int, left_out: Bools, notes: Sequence[tuple[Issue, ...]]) -> list[Quality]:
+        """What is said of sound windows: nothing but what is known of them and of their sensors already."""
+        usual = [
+            Quality(
+                1.0,
+                steps,
+                tuple(issues[-1] for issues, out in zip(self._issues, row, strict=True) if out),
+                judgeable=True,
+            )
+            for row in left_out.tolist()
+        ]
+        if len(usual) == 1:
+            usual *= len(notes)
+        return [
+            replace(quality, issues=known + quality.issues) if known else quality
+            for quality, known in zip(usual, notes, strict=True)
+        ]
+
+    def _of_others(
+        self,
+        windows: Sequence[Floats],
+        left_out: Bools,
+        shift: Floats | None,
+        notes: Sequence[tuple[Issue, ...]],
+    ) -> list[Quality]:
+        """As `inspect`, of any windows."""
         # By sensor, then step: along the steps numbers lie side by side, which is several times as fast.
         values = np.ascontiguousarray(pad(windows).transpose(0, 2, 1))
         steps = np.array([len(window) for window in windows])
@@ -137,7 +200,7 @@ class QualityRules:
             enough & ~judgeable & ((seen & judged).sum(axis=1) >= LEAST_OBSERVED * count) & (alive > 0)
         )
 
-        issues: list[list[Issue]] = [[] for _ in windows] if notes is None else [list(each) for each in notes]
+        issues = [list(each) for each in notes]
         found = np.stack([~seen, gaps, flat, outside, ~judged], axis=2)
         for window, sensor, kind in np.argwhere(found).tolist():
             issues[window].append(self._issues[sensor][kind])

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from detector.errors import ShapeMismatch
 from detector.manifest import ProbabilityCalibration
+from detector.statistics import sum_over_steps
 from detector.windows import Bools, Floats, Singles
 
 # The classifier's confidence in `normal` must not hide a fault that only the reconstruction sees, and far
@@ -25,29 +26,33 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
-def sensor_errors(observed_values: Singles, expected: Singles, mask: Bools) -> Floats:
+def sensor_errors(observed_values: Singles, expected: Singles, mask: Bools | None) -> Floats:
     """Mean squared error of each sensor, over its observed readings.
 
     observed_values, expected: float32 (windows, steps, sensors), standardised.
-    mask: bool, same shape; False marks a missing or padded reading.
+    mask: bool, same shape; False marks a missing or padded reading. None where there is none.
     Returns float64 (windows, sensors), >= 0; larger is stranger. NaN where a sensor was never observed.
     Raises ShapeMismatch.
     """
-    if not observed_values.shape == expected.shape == mask.shape:
-        raise ShapeMismatch(f"{observed_values.shape}, {expected.shape} and {mask.shape} should be equal")
-    squared = np.where(mask, observed_values - expected, 0.0)
+    shapes = [each.shape for each in (observed_values, expected, mask) if each is not None]
+    if shapes.count(shapes[0]) < len(shapes):
+        raise ShapeMismatch(f"{', '.join(map(str, shapes))} should be equal")
+    squared = observed_values - expected
     np.square(squared, out=squared)
-    count = mask.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(squared.sum(axis=1, dtype=np.float64) / np.where(count, count, np.nan))
+    if mask is None:
+        return sum_over_steps(squared) / squared.shape[1]
+    count = sum_over_steps(mask)
+    return np.asarray(sum_over_steps(np.where(mask, squared, 0.0)) / np.where(count, count, np.nan))
 
 
-def reconstruction_error(errors: Floats, mask: Bools) -> Floats:
+def reconstruction_error(errors: Floats, mask: Bools | None) -> Floats:
     """Mean squared error per window, over observed readings, from `sensor_errors` and its mask.
 
     Returns float64 (windows,), >= 0; larger is stranger. A window with nothing observed gives NaN.
     """
-    count = mask.sum(axis=1)
+    if mask is None:
+        return errors.sum(axis=1) / errors.shape[1]
+    count = sum_over_steps(mask)
     total = count.sum(axis=1)
     weighted = np.where(count > 0, errors * count, 0.0).sum(axis=1)
     return np.asarray(weighted / np.where(total, total, np.nan))
@@ -56,6 +61,8 @@ def reconstruction_error(errors: Floats, mask: Bools) -> Floats:
 def classifier_score(logits: NDArray[np.floating]) -> Floats:
     """Log-odds of any fault against `normal` (class 0), float64 (windows,); larger is stranger."""
     logits = logits.astype(np.float64)
+    if logits.shape[1] == 2:
+        return np.asarray(logits[:, 1] - logits[:, 0])
     faults = logits[:, 1:]
     peak = faults.max(axis=1)
     log_sum = peak + np.log(np.exp(faults - peak[:, None]).sum(axis=1))
@@ -82,7 +89,8 @@ def reconstruction_score(errors: Floats, typical: Floats, distances: Floats) -> 
 
 def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:
     """A raw score in deviations from its level on normal windows, cut to STANDARD_SCORE_RANGE."""
-    return np.asarray(np.clip((score - mean) / sd, *STANDARD_SCORE_RANGE))
+    least, most = STANDARD_SCORE_RANGE
+    return np.asarray(np.minimum(np.maximum((score - mean) / sd, least), most))
 
 
 def combine(classifier: Floats, reconstruction: Floats, classifier_weight: float) -> Floats:
@@ -113,10 +121,14 @@ def probabilities(
     )
     # The logistic function on the side where its exponential cannot overflow.
     small = np.exp(-np.abs(odds))
-    faulty = np.where(odds >= 0, 1.0, small) / (1.0 + small)
-    normal = np.where(odds >= 0, small, 1.0) / (1.0 + small)
-    among = softmax(logits[:, 1:], calibration.temperature)
-    return np.concatenate([normal[:, None], faulty[:, None] * among], axis=1)
+    more, less = 1.0 / (1.0 + small), small / (1.0 + small)
+    likely = odds >= 0
+    result = np.empty(logits.shape)
+    result[:, 0] = np.where(likely, less, more)
+    result[:, 1] = np.where(likely, more, less)
+    if logits.shape[1] > 2:
+        result[:, 1:] = result[:, 1:2] * softmax(logits[:, 1:], calibration.temperature)
+    return result
 
 
 def p_values(scores: Floats, normal_scores: Floats) -> Floats:
@@ -125,7 +137,7 @@ def p_values(scores: Floats, normal_scores: Floats) -> Floats:
     p = (1 + #{normal >= score}) / (n + 1)  (Vovk, Gammerman and Shafer 2005, Algorithmic Learning in a
     Random World, 2.2), so never 0. normal_scores ascending. NaN scores give NaN.
     """
-    at_least = len(normal_scores) - np.searchsorted(normal_scores, scores, side="left")
+    at_least = len(normal_scores) - normal_scores.searchsorted(scores, side="left")
     values = (1.0 + at_least) / (len(normal_scores) + 1.0)
     return np.where(np.isnan(scores), np.nan, values)
 

@@ -1,8 +1,10 @@
 """What the readings of a window look like, sensor by sensor: where they lie, how they scatter and move."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.windows import Bools, Floats, Singles
 
@@ -23,31 +25,45 @@ class WindowStatistics:
     roughness: Floats
 
 
-def levels(standardised: Singles, observed: Bools) -> Floats:
+def sum_over_steps(values: NDArray[Any]) -> Floats:
+    """float64 (windows, sensors) from (windows, steps, sensors).
+
+    As a product with ones: NumPy's own reduction across rows this short takes three times as long.
+    """
+    return np.asarray(np.ones(values.shape[1]) @ values.astype(np.float64, copy=False))
+
+
+def levels(standardised: Singles, observed: Bools | None) -> Floats:
     """Mean of each sensor over its observed readings, (windows, sensors); NaN where it has none.
 
-    standardised: float32 (windows, steps, sensors), 0 where not observed.
+    standardised: float32 (windows, steps, sensors), 0 where not observed. observed: None for all of them.
     """
-    count = observed.sum(axis=1)
-    total = standardised.sum(axis=1, dtype=np.float64)
+    total = sum_over_steps(standardised)
+    if observed is None:
+        return total / standardised.shape[1]
+    count = sum_over_steps(observed)
     return np.asarray(total / np.where(count, count, np.nan))
 
 
-def window_statistics(standardised: Singles, observed: Bools) -> WindowStatistics:
+def window_statistics(standardised: Singles, observed: Bools | None) -> WindowStatistics:
     """Statistics of each window and sensor.
 
-    standardised: float32 (windows, steps, sensors), 0 where not observed. observed: bool, same shape.
+    standardised: float32 (windows, steps, sensors), 0 where not observed. observed: bool, same shape, or None
+    for all of them.
     """
     level = levels(standardised, observed)
-    count = observed.sum(axis=1)
-    away = np.where(observed, standardised - np.nan_to_num(level)[:, None], 0.0)
-    variance = np.square(away).sum(axis=1) / np.maximum(count, 1)
-    pairs = observed[:, 1:] & observed[:, :-1]
-    change = np.where(pairs, np.diff(standardised.astype(np.float64), axis=1), 0.0)
-    moved = pairs.sum(axis=1)
-    squared_change = np.square(change).sum(axis=1) / np.maximum(moved, 1)
+    values = standardised.astype(np.float64)
+    away, change = values - np.nan_to_num(level)[:, None], values[:, 1:] - values[:, :-1]
+    count: Floats | int = values.shape[1]
+    moved: Floats | int = count - 1
+    if observed is not None:
+        pairs = observed[:, 1:] & observed[:, :-1]
+        away, change = np.where(observed, away, 0.0), np.where(pairs, change, 0.0)
+        count, moved = sum_over_steps(observed), sum_over_steps(pairs)
+    variance = sum_over_steps(np.square(away)) / np.maximum(count, 1)
+    squared_change = sum_over_steps(np.square(change)) / np.maximum(moved, 1)
     return WindowStatistics(
         level,
-        np.where(count > 1, np.log(variance + FLOOR), np.nan),
-        np.where(moved > 0, np.log(squared_change + FLOOR), np.nan),
+        np.where(np.greater(count, 1), np.log(variance + FLOOR), np.nan),
+        np.where(np.greater(moved, 0), np.log(squared_change + FLOOR), np.nan),
     )

@@ -34,6 +34,8 @@ class Batch:
     observed: bool, same shape; False marks a missing or padded reading, whose value is never used.
     lengths: int32 (windows,), steps given of each window, 1..steps.
     center, scale: float64 (1 or windows, sensors); readings are standardised as (reading - center) / scale.
+    complete: known to have every reading observed. Most batches are, and are scored without a mask; False
+        is never wrong.
     """
 
     readings: Floats
@@ -41,9 +43,15 @@ class Batch:
     lengths: Ints
     center: Floats
     scale: Floats
+    complete: bool = False
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def mask(self) -> Bools | None:
+        """Which readings are observed, (windows, steps, sensors); None for all of them."""
+        return None if self.complete else self.observed
 
 
 def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int | None = None) -> Batch:
@@ -63,8 +71,10 @@ def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int |
             )
     readings = pad(windows, longest) if len(windows) else np.empty((0, longest, sensors))
     observed = np.isfinite(readings)
-    readings = np.where(observed, readings, 0.0)
-    return Batch(readings, observed, lengths, np.atleast_2d(center), np.atleast_2d(scale))
+    complete = bool(observed.all())
+    if not complete:
+        readings = np.where(observed, readings, 0.0)
+    return Batch(readings, observed, lengths, np.atleast_2d(center), np.atleast_2d(scale), complete)
 
 
 def pad(windows: Sequence[Floats], steps: int | None = None) -> Floats:
@@ -75,7 +85,7 @@ def pad(windows: Sequence[Floats], steps: int | None = None) -> Floats:
     lengths = {len(window) for window in windows}
     longest = max(lengths) if steps is None else steps
     if lengths == {longest}:
-        return np.array(windows, np.float64)
+        return np.array(windows, np.float64, order="C")
     padded = np.full((len(windows), longest, windows[0].shape[1]), np.nan)
     for index, window in enumerate(windows):
         padded[index, : len(window)] = window
