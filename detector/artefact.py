@@ -119,7 +119,9 @@ def load_golden(artefact: Artefact) -> Golden:
         raise ArtefactRefused(
             artefact.folder, f"{GOLDEN_FILE}: lengths should be 1 to {full[1]}, of some windows"
         )
-    batch = Batch(**{name: arrays[name] for name in _GOLDEN_ARRAYS if name not in Outputs.__slots__})
+    batch = Batch(
+        arrays["readings"], arrays["observed"], lengths, center=arrays["center"], scale=arrays["scale"]
+    )
     return Golden(batch, Outputs(**{name: arrays[name] for name in Outputs.__slots__}))
 
 

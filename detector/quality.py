@@ -124,14 +124,14 @@ class QualityRules:
         sound = self._sound(values, left_out, shift)
         found = self._of_sound(values.shape[1], left_out, notes)
         if not sound.all():
-            others = np.flatnonzero(~sound)
+            others = np.flatnonzero(~sound).tolist()
             closely = self._of_others(
                 [windows[index] for index in others],
                 left_out if len(left_out) == 1 else left_out[others],
                 None if shift is None else shift[others],
                 [notes[index] for index in others],
             )
-            for index, quality in zip(others.tolist(), closely, strict=True):
+            for index, quality in zip(others, closely, strict=True):
                 found[index] = quality
         return found
 

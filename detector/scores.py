@@ -40,7 +40,7 @@ def sensor_errors(observed_values: Singles, expected: Singles, mask: Bools | Non
     squared = observed_values - expected
     np.square(squared, out=squared)
     if mask is None:
-        return sum_over_steps(squared) / squared.shape[1]
+        return np.asarray(sum_over_steps(squared) / squared.shape[1])
     count = sum_over_steps(mask)
     return np.asarray(sum_over_steps(np.where(mask, squared, 0.0)) / np.where(count, count, np.nan))
 
@@ -51,7 +51,7 @@ def reconstruction_error(errors: Floats, mask: Bools | None) -> Floats:
     Returns float64 (windows,), >= 0; larger is stranger. A window with nothing observed gives NaN.
     """
     if mask is None:
-        return errors.sum(axis=1) / errors.shape[1]
+        return np.asarray(errors.mean(axis=1))
     count = sum_over_steps(mask)
     total = count.sum(axis=1)
     weighted = np.where(count > 0, errors * count, 0.0).sum(axis=1)

@@ -40,7 +40,7 @@ def levels(standardised: Singles, observed: Bools | None) -> Floats:
     """
     total = sum_over_steps(standardised)
     if observed is None:
-        return total / standardised.shape[1]
+        return np.asarray(total / standardised.shape[1])
     count = sum_over_steps(observed)
     return np.asarray(total / np.where(count, count, np.nan))
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -21,16 +20,16 @@ from service.http.csv_rows import TableTask, read_table_task
 from service.http.npy import read_windows
 from service.http.problems import problem_of
 from service.http.request_log import facts_of
+from service.http.sound_json import Odd, SoundBody
 from service.http.window_reader import ReadWindow, check_asset
 from service.judging import Task, judge
 from service.models import Models
-from service.resources import SMALL_BODY_BYTES, ForClassifying, deadline_of
+from service.resources import ForClassifying, deadline_of
 from service.settings import Settings
 
 T = TypeVar("T")
 router = APIRouter()
 _decoder = msgspec.json.Decoder(wire.ClassifyRequest)
-_whole = msgspec.json.Decoder(wire.WholeRequest)
 # The choices that go with a body that is not JSON, by its type.
 QUERIES: Mapping[str, type[wire.ArrayQuery] | type[wire.TableQuery]] = {
     NPY: wire.ArrayQuery,
@@ -108,17 +107,13 @@ def _results(task: Task, verdicts: Sequence[Verdict]) -> list[wire.Result | wire
 
 def read_task(body: bytes, models: Models, max_windows: int) -> Task:
     """Understand a body. Raises ServiceError, DetectorError, each with its place."""
-    # Whole windows are read at once where they cannot be too many: a window has two objects at most.
-    if len(body) > SMALL_BODY_BYTES and body.count(b"{") > 1 + 2 * max_windows:
-        return _read_in_parts(body, models, max_windows)
     try:
-        whole = _whole.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        sound = SoundBody(body)
+        model, options = models.find(sound.choices.model, sound.choices.version), _options(sound.choices)
+        _check_count(len(sound), max_windows)
+        return Task(model, options, [*model.reader.read_sound(sound)])
+    except (Odd, ServiceError, DetectorError):
         return _read_in_parts(body, models, max_windows)
-    model, options = models.find(whole.model, whole.version), _options(whole)
-    _check_count(len(whole.windows), max_windows)
-    entries = _entries(whole.windows, whole.on_error, model.reader.understand, attrgetter("id"))
-    return Task(model, options, entries)
 
 
 def _read_in_parts(body: bytes, models: Models, max_windows: int) -> Task:

@@ -13,6 +13,7 @@ from service.errors import InvalidAsset
 from service.http import locate
 from service.http.npy import check_finite
 from service.http.readings import check_steps, from_rows, read_readings
+from service.http.sound_json import SoundBody
 from service.http.timestamps import check_period, read_timestamps
 from service.http.wire import Window as WireWindow
 
@@ -51,13 +52,25 @@ class WindowReader:
 
     def read(self, raw: Raw, at: str) -> ReadWindow:
         """A window object at place `at`. Raises BadWindow, ServiceError, each with its place."""
-        return self.understand(locate.decoded(_decoder, raw, at), at)
-
-    def understand(self, window: WireWindow, at: str) -> ReadWindow:
-        """A window whose fields are of the right types already."""
+        window = locate.decoded(_decoder, raw, at)
         if window.asset is not None:
             check_asset(window.asset, f"{at}.asset")
         values, place = read_readings(window.readings, window.values, self._sensors, self._max_steps, at)
+        return self._understand(window, values, at, place)
+
+    def read_sound(self, body: SoundBody) -> list[ReadWindow]:
+        """All windows of a body, or none: raises Odd, BadWindow, ServiceError for the first that is not
+        sound, which only `read` tells the place of."""
+        read = []
+        for window, values in body.windows(self._sensors):
+            if window.asset is not None:
+                check_asset(window.asset)
+            check_steps(len(values), self._max_steps, "windows")
+            read.append(self._understand(window, values, "windows", "windows"))
+        return read
+
+    def _understand(self, window: WireWindow, values: Floats, at: str, place: str) -> ReadWindow:
+        """at, place: of the window, and of its readings."""
         self._check_length(values, place)
         timestamps = None
         if stamps := bytes(window.timestamps):

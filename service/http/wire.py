@@ -86,12 +86,6 @@ class ClassifyRequest(Choices, frozen=True):
     window: RowsField = msgspec.field(default_factory=Raw)
 
 
-class WholeRequest(Choices, frozen=True, kw_only=True):
-    """A `ClassifyRequest` with nothing wrong in its frame: read in one scan less."""
-
-    windows: list[Window]
-
-
 class ArrayQuery(Choices, frozen=True):
     """Query parameters beside a body that is an array."""
 

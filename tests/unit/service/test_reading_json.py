@@ -1,44 +1,143 @@
 """A body that is read in one scan is read as it is window by window."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
-import msgspec
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from service.http import classify
+from detector.errors import DetectorError
+from service.errors import ServiceError
+from service.http import classify, sound_json
+from service.http.problems import problem_of
 from service.http.readings import from_rows, from_sensors
+from service.http.window_reader import ReadWindow, WindowReader
+from tests.plant import SENSORS as SENSORS_OF_PLANT
 
 SENSORS = ("Pressure", "Flow")
 
 
-class Reader:
-    """Stands for a model's reader: says which of its ways was taken."""
-
-    def understand(self, window, at):
-        return ("whole", window.id, at)
-
-    def read(self, raw, at):
-        return ("in parts", msgspec.json.decode(raw)["id"], at)
-
-
 @pytest.fixture
-def models():
-    model = SimpleNamespace(reader=Reader())
+def models(tiny_detector):
+    model = SimpleNamespace(reader=WindowReader(tiny_detector.manifest, 100), detector=tiny_detector)
     return SimpleNamespace(find=lambda *_: model)
 
 
-def entries(body, models):
-    return classify.read_task(json.dumps(body).encode(), models, 10).entries
+def outcome(read, body: bytes, models):
+    """What is understood of a body, or what is said to be wrong with it."""
+    try:
+        task = read(body, models, 5)
+    except (ServiceError, DetectorError) as error:
+        return problem_of(error)
+    return task.options, [
+        replace(entry, values=[[repr(x) for x in row] for row in entry.values.tolist()])
+        if isinstance(entry, ReadWindow)
+        else entry
+        for entry in task.entries
+    ]
 
 
-@pytest.mark.parametrize("on_error", ["fail", "skip"])
-def test_a_sound_body_is_read_whole_and_any_other_in_parts(models, on_error):
-    sound = {"windows": [{"id": "a", "readings": {}}, {"id": 2, "values": []}], "on_error": on_error}
-    assert entries(sound, models) == [("whole", "a", "windows[0]"), ("whole", 2, "windows[1]")]
-    sound["windows"][1]["unknown"] = 1
-    assert entries(sound, models) == [("in parts", "a", "windows[0]"), ("in parts", 2, "windows[1]")]
+NUMBERS = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**64), 2**65), st.none())
+ANYTHING = st.one_of(NUMBERS, st.booleans(), st.text(max_size=3), st.lists(NUMBERS, max_size=2))
+
+
+@st.composite
+def window_objects(draw) -> dict:
+    """Mostly sound, with any part of it wrong now and then."""
+    steps = draw(st.integers(3, 14))
+    odd = draw(st.integers(0, 9)) == 0
+    readings = draw(st.sampled_from([st.floats(-10, 10), NUMBERS, ANYTHING if odd else NUMBERS]))
+
+    def listed(length):
+        return draw(st.lists(readings, min_size=length, max_size=length + odd))
+
+    window: dict = draw(st.fixed_dictionaries({}, optional={"id": st.text(max_size=3) | st.integers()}))
+    if draw(st.booleans()):
+        window["values"] = [listed(3) for _ in range(steps)]
+    if "values" not in window or (odd and draw(st.booleans())):
+        names = draw(st.permutations([*SENSORS_OF_PLANT, *(["Elsewhere"] if odd else [])]))
+        window["readings"] = {name: listed(steps) for name in names[: draw(st.integers(1, 3))]}
+    if draw(st.booleans()):
+        window["asset"] = draw(st.sampled_from(["P-101", "Pümpe [1]", *(["", 5, " "] if odd else [])]))
+    if draw(st.integers(0, 4)) == 0:
+        window["timestamps"] = [
+            1_790_000_000 + k + (k > 5) * draw(st.sampled_from([0, 50])) for k in range(steps)
+        ]
+    if odd and draw(st.booleans()):
+        window[draw(st.sampled_from(["unknown", "timestamps", "id"]))] = draw(ANYTHING)
+    return window
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    windows=st.lists(window_objects(), max_size=6),
+    frame=st.fixed_dictionaries(
+        {},
+        optional={
+            "explain": st.booleans() | st.just(1),
+            "false_alarm_rate": st.sampled_from([0.01, 1, "0.1"]),
+            "on_error": st.sampled_from(["skip", "fail", "never"]),
+            "unknown": st.just(1),
+        },
+    ),
+)
+def test_a_body_is_read_at_once_as_it_is_window_by_window(models, windows, frame):
+    body = json.dumps({**frame, "windows": windows}).encode()
+    assert outcome(classify.read_task, body, models) == outcome(classify._read_in_parts, body, models)
+
+
+SOUND = b'{"windows": [{"id": 1, "values": %s}]}'
+ROWS = json.dumps([[1.5, 2, 3]] * 6).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SOUND % ROWS,
+        b"\xef\xbb\xbf" + SOUND % ROWS,
+        SOUND % ROWS + b" x",
+        SOUND % ROWS[:-1],
+        SOUND % b"[[1, 2, 3], [[1], 2, 3], [1, 2, 3], [1, 2, 3]]",
+        SOUND % b"[[[1], [2], [3]], [1, 2, 3], [1, 2, 3], [1, 2, 3]]",
+        SOUND % ROWS.replace(b"1.5", b"1e999"),
+        SOUND % ROWS.replace(b"1.5", b"NaN"),
+        SOUND % ROWS.replace(b"1.5", b"123456789012345678901234567890"),
+        SOUND % ROWS.replace(b"1.5", b"true"),
+        SOUND % ROWS.replace(b"1.5", b'"1.5"'),
+        b'{"windows": [{"readings": {"Pressure": [1, 2, 3, 4], "Pressure": [1, 2, 3, 4]}}]}',
+        b'{"windows": [{"readings": {"Pressure": [[1], 2, 3, 4]}}]}',
+        b'{"windows": [{"readings": {"Pressure": [1, 2, 3, 4], "Flow": [1, 2]}}]}',
+        b'{"windows": [{"readings": {"Pressure": []}}]}',
+        b'{"windows": [{"readings": {}}]}',
+        b'{"windows": [{"readings": [], "values": {}}]}',
+        b'{"windows": [{"id": "\\ud800", "values": %s}]}' % ROWS,
+        b'{"windows": [{"id": "\xff", "values": %s}]}' % ROWS,
+        b'{"windows": [{"timestamps": "no", "values": %s}]}' % ROWS,
+        b'{"windows": [1]}',
+        b'{"windows": {}}',
+        b'{"windows": [], "windows": [{"values": %s}]}' % ROWS,
+        b'{"window": %s}' % ROWS,
+        b"[]",
+        b"",
+        b"[" * 5000,
+    ],
+)
+def test_what_is_odd_is_told_as_if_it_had_not_been_tried_at_once(models, body):
+    assert outcome(classify.read_task, body, models) == outcome(classify._read_in_parts, body, models)
+
+
+def test_numbers_with_and_without_holes_are_read_at_once(tiny_detector):
+    window = {"readings": {"Flow": [1, None, 2.5], "Pressure": [0, 1, 2]}, "id": "[a]"[1]}
+    rows = {"values": [[1, 2, 3], [None, 5, 6.5]]}
+    body = sound_json.SoundBody(json.dumps({"windows": [window, rows]}).encode())
+    (told, by_name), (_, by_row) = body.windows(tiny_detector.sensors)
+    nan = np.nan
+    assert told.id == "a"
+    np.testing.assert_array_equal(by_name, [[0, 1, nan], [1, nan, nan], [2, 2.5, nan]])
+    np.testing.assert_array_equal(by_row, [[1, 2, 3], [nan, 5, 6.5]])
 
 
 @pytest.mark.parametrize(
