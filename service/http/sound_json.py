@@ -40,24 +40,35 @@ class SoundBody:
             frame = _object(simdjson.Parser().parse(body))
         except (ValueError, RuntimeError, MemoryError):  # simdjson's way to say that it is no JSON
             raise Odd from None
-        if "windows" not in frame or not frame.keys() <= _FRAME | {"windows"}:
+        self._windows, self._rows = frame.pop("windows", None), frame.pop("window", None)
+        if (self._windows is None) == (self._rows is None) or not frame.keys() <= _FRAME:
             raise Odd
-        windows = frame.pop("windows")
         try:
             self.choices = msgspec.convert(frame, wire.Choices)
         except msgspec.ValidationError:
             raise Odd from None
-        if not isinstance(windows, simdjson.Array):
+        if self._rows is None and not isinstance(self._windows, simdjson.Array):
             raise Odd
         self._body = body
-        self._windows = windows
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return 1 if self._windows is None else len(self._windows)
 
     def windows(self, sensors: tuple[str, ...]) -> "list[tuple[wire.Window, Floats]]":
         """What is told of each window, its readings left empty; and those, float64 (steps, sensors), NaN
         missing. Raises Odd."""
+        if self._windows is None:  # the shorthand: rows, and nothing else about them
+            found, lists = [(wire.Window(), _from_rows(self._rows, len(sensors)))], 1 + len(self._rows)
+        else:
+            found, lists = self._listed(sensors)
+        # Nested lists would be read as if they were not: whether there are more than were counted is seen
+        # from the brackets. One inside a text only makes the body odd.
+        if np.count_nonzero(np.frombuffer(self._body, np.uint8) == ord("[")) != lists:
+            raise Odd
+        return found
+
+    def _listed(self, sensors: tuple[str, ...]) -> "tuple[list[tuple[wire.Window, Floats]], int]":
+        """The windows, and how many lists they are in."""
         lists = 1
         found = []
         for each in self._windows:
@@ -72,11 +83,7 @@ class SoundBody:
                 values, inner = _from_rows(by_row, len(sensors)), 1 + len(by_row)
             lists += inner + ("timestamps" in window)
             found.append((_window(window), values))
-        # Nested lists would be read as if they were not: whether there are more than were counted is seen
-        # from the brackets. One inside a text only makes the body odd.
-        if np.count_nonzero(np.frombuffer(self._body, np.uint8) == ord("[")) != lists:
-            raise Odd
-        return found
+        return found, lists
 
 
 def _object(value: Any) -> dict[str, Any]:
