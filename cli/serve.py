@@ -196,13 +196,14 @@ def take_all_descriptors(settings: "Settings") -> None:
 
 def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
-    from cli.server import ListeningServer
+    from cli.server import ListeningServer, settle
     from service.app import create_app
 
     url = address_of(listener, settings)
 
     async def announce(resources: "Resources") -> None:
         err.print(await banner(resources, url), markup=False, soft_wrap=True)
+        settle()
 
     app = create_app(settings, runtime_of(settings), announce)
     server = ListeningServer(server_config(settings, app), app, settings)

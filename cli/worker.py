@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cli.errors import message_of
 from cli.protocol import protocol_of
 from cli.serve import banner, runtime_of, server_config
-from cli.server import TakingServer
+from cli.server import TakingServer, settle
 from cli.worker_channel import ALL_READY, CONNECTION, UNREADY, Word, assigned, say
 from service.app import create_app
 from service.measuring.ledger import Ledger
@@ -57,6 +57,7 @@ class WorkerServer(TakingServer):
         # The announcement has windows judged, which are counted: once is enough.
         telling = self._assignment.announcing or not answers
         text = await banner(resources, self._assignment.url) if telling else ""
+        settle()
         self._say("ready", text=text, answers=answers)
 
     async def _beat(self) -> None:

@@ -22,7 +22,7 @@ from detector.runtime import Outputs
 from detector.windows import Batch, Floats
 from service.errors import DeadlinePassed, QueueFull
 from service.pace import Pace
-from service.patience import until
+from service.patience import alarm_of
 
 _SLOWEST_RETRY_S = 60
 # Weight of all batches before the newest, in what a window takes.
@@ -68,6 +68,17 @@ class _Job:
     future: "asyncio.Future[Judged]"
     submitted: float = field(default_factory=time.monotonic)
     abandoned: bool = False
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more, and whatever it came to is of no interest."""
+        self.abandoned = True
+        if not self.future.cancel() and not self.future.cancelled():
+            self.future.exception()
+
+    def ring(self) -> None:
+        """Its time is over."""
+        if not self.future.done():
+            self.future.set_exception(DeadlinePassed("the answer was not ready in time"))
 
 
 class Batcher:
@@ -115,15 +126,15 @@ class Batcher:
             for start in range(0, len(windows), size)
         ]
         self._submit(jobs, len(windows), deadline)
+        alarm = alarm_of(loop)
         try:
-            with until(deadline):
-                parts = [await job.future for job in jobs]
-        except TimeoutError:
-            raise DeadlinePassed("the answer was not ready in time") from None
+            for job in jobs:
+                alarm.add(job, deadline)
+            parts = [await job.future for job in jobs]
         finally:
             for job in jobs:
-                job.abandoned = True
-                job.future.cancel()
+                alarm.drop(job)
+                job.abandon()
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def close(self, timeout_s: float) -> None:

@@ -74,7 +74,7 @@ class LifespanState(TypedDict):
 
 def resources_of(request: Request) -> Resources:
     """For routes that are open to everybody; the others get theirs by `allow`."""
-    resources: Resources = request.state.resources
+    resources: Resources = request.scope["state"]["resources"]
     return resources
 
 
@@ -95,7 +95,8 @@ def allow(*roles: Role) -> Callable[[Request], Awaitable[Resources]]:
     async def admit(request: Request) -> Resources:
         resources = resources_of(request)
         key = resources.keyring.admit(request.headers, allowed)
-        resources.count_caller(key, request.client.host if request.client else "", facts_of(request))
+        client = request.scope["client"]
+        resources.count_caller(key, client[0] if client else "", facts_of(request))
         return resources
 
     return admit

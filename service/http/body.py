@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.types import Receive
@@ -75,16 +76,22 @@ class Hold:
 def media_type(request: Request, accepted: tuple[str, ...]) -> str:
     """The body's content type. Raises UnsupportedMediaType unless it is one of `accepted`."""
     given = request.headers.get("content-type", "")
-    name, _, parameters = given.partition(";")
-    name = name.strip().lower()
-    charset = parameters.lower().partition("charset=")[2].strip().strip('"')
-    if name not in accepted or charset not in ("", "utf-8", "utf8", "us-ascii"):
+    name = _in_utf8(given)
+    if name not in accepted:
         raise UnsupportedMediaType(
             f"the content type is {given!r}" if given else "the request names no content type",
             place="header.Content-Type",
             expected=" or ".join(accepted),
         )
     return name
+
+
+@lru_cache(64)  # callers have few ways to say it, and say it each time
+def _in_utf8(given: str) -> str:
+    """The name of a content type; none if it is in another character set."""
+    name, _, parameters = given.partition(";")
+    charset = parameters.lower().partition("charset=")[2].strip().strip('"')
+    return name.strip().lower() if charset in ("", "utf-8", "utf8", "us-ascii") else ""
 
 
 def timeout_s(request: Request, limit_s: float) -> float:

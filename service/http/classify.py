@@ -82,7 +82,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
         content = await resources.work(len(body), encode)
         stage_seconds("encode").observe(seconds := time.perf_counter() - started)
         facts.stage("encode", seconds)
-    return Response(content, media_type=CSV if as_csv else JSON)
+    return Response(content, media_type=CSV) if as_csv else answers.EncodedJson(content)
 
 
 def _read(

@@ -174,4 +174,4 @@ def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int,
 def request_id(given: str) -> str:
     """The caller's own id if it is one that can be shown, else a new one."""
     # An id is no secret; the system's source of randomness would let go of the interpreter for it.
-    return given if _SANE_ID.fullmatch(given) else f"{_random.getrandbits(64):016x}"
+    return given if given and _SANE_ID.fullmatch(given) else f"{_random.getrandbits(64):016x}"
