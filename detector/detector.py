@@ -104,6 +104,14 @@ class Detector:
             for by_asset in (False, True)
         }
         self._rules = QualityRules(manifest)
+        of_model = manifest.calibration.normal_operation(by_asset=False)
+        self._own_levels = {
+            kind: (np.array([level.mean]), np.array([level.sd]))
+            for kind, level in (
+                ("classifier", of_model.classifier),
+                ("reconstruction", of_model.reconstruction),
+            )
+        }
         self._limits: dict[tuple[float | None, bool], float] = {}
 
     @classmethod
@@ -285,9 +293,9 @@ class Detector:
 
     def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
         """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows)."""
-        of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
         if all(window.baseline is None for window in windows):
-            return np.array([of_model.mean]), np.array([of_model.sd])
+            return self._own_levels[kind]
+        of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
         of_assets: Level = getattr(self.manifest.calibration.normal_operation(by_asset=True), kind)
         levels = [
             of_model if window.baseline is None else getattr(window.baseline, kind) or of_assets

@@ -1,7 +1,7 @@
 """A sound JSON body, read in one scan by simdjson, its numbers going straight into arrays.
 
 Nothing here says what is wrong with a body. Whatever is odd raises Odd, and the body is read again by those
-who name the place (`window_reader`, `locate`). Why: docs/decisions/0028.
+who name the place (`window_reader`, `locate`). Why: docs/decisions/0029.
 """
 
 from collections.abc import Sequence
