@@ -158,7 +158,7 @@ class Detector:
             sensor_levels=sensor_levels,
             batch=batch,
             outputs=outputs,
-            quality=self._qualities(windows),
+            quality=self._qualities(windows, batch),
         )
 
     def evidence(self, scores: Scores, indices: Sequence[int]) -> Floats:
@@ -303,13 +303,14 @@ class Detector:
         ]
         return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
 
-    def _qualities(self, windows: Sequence[Window]) -> list[Quality]:
+    def _qualities(self, windows: Sequence[Window], batch: Batch) -> list[Quality]:
         values, notes = [window.values for window in windows], [window.notes for window in windows]
+        padded = batch.readings if batch.complete else None
         if all(window.baseline is None for window in windows):
-            return self._rules.inspect(values, self._left_out[None], None, notes)
+            return self._rules.inspect(values, self._left_out[None], None, notes, padded)
         left_out = np.stack([self._left_out_for(window.baseline) for window in windows])
         center = [self._center if w.baseline is None else w.baseline.center for w in windows]
-        return self._rules.inspect(values, left_out, np.array(center) - self._center, notes)
+        return self._rules.inspect(values, left_out, np.array(center) - self._center, notes, padded)
 
     def _left_out_for(self, baseline: Baseline | None) -> Bools:
         left_out = self._left_out if baseline is None else self._left_out | baseline.left_out

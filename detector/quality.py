@@ -108,6 +108,7 @@ class QualityRules:
         left_out: Bools,
         shift: Floats | None = None,
         notes: Sequence[tuple[Issue, ...]] | None = None,
+        padded: Floats | None = None,
     ) -> list[Quality]:
         """Judge the readings of windows, all at once: window by window it would cost several times as much.
 
@@ -118,8 +119,9 @@ class QualityRules:
         shift: (windows, sensors), how far each asset's own centre lies from the model's; moves the allowed
             range.
         notes: issues already known of each window, e.g. that steps were dropped.
+        padded: what `pad` makes of the windows, where that is known.
         """
-        values = pad(windows)
+        values = pad(windows) if padded is None else padded
         notes = [()] * len(windows) if notes is None else notes
         sound = self._sound(values, left_out, shift)
         found = self._of_sound(values.shape[1], left_out, notes)
