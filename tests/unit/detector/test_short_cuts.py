@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 
 from detector import Detector, Scores, Window
 from detector.quality import Issue
-from detector.windows import pad
 from tests.plant import SCALE, SENSORS, normal_operation
 
 STEPS, MINIMUM_STEPS = 12, 4
@@ -96,5 +95,3 @@ def test_windows_are_as_sound_at_a_glance_as_when_looked_at_closely(
     moved = None if shift is None else np.full((count, len(SENSORS)), shift) * SCALE
     rules = tiny_detector._rules
     assert rules.inspect(windows, out, moved, notes) == rules._of_others(windows, out, moved, notes)
-    sound = rules._sound(pad(windows), out, moved)
-    assert sound.shape == (count,)
