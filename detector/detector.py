@@ -180,10 +180,10 @@ class Detector:
         baseline = window.baseline
         limit = self.score_limit(options.false_alarm_rate, by_asset=baseline is not None)
         quality = scores.quality[index]
-        combined = float(scores.combined[index])
+        combined, reconstruction = scores.combined.item(index), scores.reconstruction.item(index)
         # A plant that shut down freezes most of its sensors, far from where they were. The head would take a
         # dead data link for the same: it sees that they do not move, the reconstruction only where they are.
-        far = float(scores.reconstruction[index]) >= limit
+        far = reconstruction >= limit
         judgeable = quality.judgeable or (quality.mostly_stuck and far and combined >= limit)
         if not judgeable or not math.isfinite(combined):
             return Verdict(
@@ -195,11 +195,11 @@ class Detector:
             ruling=Ruling.ANOMALOUS if stuck or combined >= limit else Ruling.NORMAL,
             decided_by=DecidedBy.STUCK_SENSOR
             if stuck
-            else _decided_by(scores.classifier[index], scores.reconstruction[index], limit),
+            else _decided_by(scores.classifier.item(index), reconstruction, limit),
             probabilities=tuple(scores.probabilities[index].tolist()),
-            reconstruction_error=float(scores.error[index]),
+            reconstruction_error=scores.error.item(index),
             score=combined,
-            p_value=float(scores.p_value[index]),
+            p_value=scores.p_value.item(index),
             contributions=None,
             expected=self._expected(scores, index, window) if options.reconstruct else None,
             quality=quality,
