@@ -1,5 +1,7 @@
 """Which sensors a window's strangeness comes from."""
 
+from operator import attrgetter
+
 import numpy as np
 
 from detector.verdict import Contribution
@@ -13,10 +15,16 @@ def contributions(evidence: Floats, errors: Floats, names: tuple[str, ...]) -> t
     errors: (sensors,), mean squared reconstruction error, standardised.
     Only sensors with evidence appear; their shares sum to 1.
     """
-    parts = shares(evidence)
-    seen = np.flatnonzero(np.isfinite(evidence))
-    order = seen[np.argsort(-parts[seen], kind="stable")]
-    return tuple(Contribution(names[i], float(parts[i]), float(errors[i])) for i in order.tolist())
+    seen = np.isfinite(evidence).tolist()
+    told = [
+        Contribution(name, share, error)
+        for name, share, error, known in zip(
+            names, shares(evidence).tolist(), errors.tolist(), seen, strict=True
+        )
+        if known
+    ]
+    told.sort(key=attrgetter("share"), reverse=True)
+    return tuple(told)
 
 
 def shares(evidence: Floats) -> Floats:

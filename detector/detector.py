@@ -104,6 +104,14 @@ class Detector:
             for by_asset in (False, True)
         }
         self._rules = QualityRules(manifest)
+        of_model = manifest.calibration.normal_operation(by_asset=False)
+        self._own_levels = {
+            kind: (np.array([level.mean]), np.array([level.sd]))
+            for kind, level in (
+                ("classifier", of_model.classifier),
+                ("reconstruction", of_model.reconstruction),
+            )
+        }
         self._limits: dict[tuple[float | None, bool], float] = {}
 
     @classmethod
@@ -150,7 +158,7 @@ class Detector:
             sensor_levels=sensor_levels,
             batch=batch,
             outputs=outputs,
-            quality=self._qualities(windows),
+            quality=self._qualities(windows, batch),
         )
 
     def evidence(self, scores: Scores, indices: Sequence[int]) -> Floats:
@@ -172,10 +180,10 @@ class Detector:
         baseline = window.baseline
         limit = self.score_limit(options.false_alarm_rate, by_asset=baseline is not None)
         quality = scores.quality[index]
-        combined = float(scores.combined[index])
+        combined, reconstruction = scores.combined.item(index), scores.reconstruction.item(index)
         # A plant that shut down freezes most of its sensors, far from where they were. The head would take a
         # dead data link for the same: it sees that they do not move, the reconstruction only where they are.
-        far = float(scores.reconstruction[index]) >= limit
+        far = reconstruction >= limit
         judgeable = quality.judgeable or (quality.mostly_stuck and far and combined >= limit)
         if not judgeable or not math.isfinite(combined):
             return Verdict(
@@ -187,11 +195,11 @@ class Detector:
             ruling=Ruling.ANOMALOUS if stuck or combined >= limit else Ruling.NORMAL,
             decided_by=DecidedBy.STUCK_SENSOR
             if stuck
-            else _decided_by(scores.classifier[index], scores.reconstruction[index], limit),
+            else _decided_by(scores.classifier.item(index), reconstruction, limit),
             probabilities=tuple(scores.probabilities[index].tolist()),
-            reconstruction_error=float(scores.error[index]),
+            reconstruction_error=scores.error.item(index),
             score=combined,
-            p_value=float(scores.p_value[index]),
+            p_value=scores.p_value.item(index),
             contributions=None,
             expected=self._expected(scores, index, window) if options.reconstruct else None,
             quality=quality,
@@ -285,9 +293,9 @@ class Detector:
 
     def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
         """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows)."""
-        of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
         if all(window.baseline is None for window in windows):
-            return np.array([of_model.mean]), np.array([of_model.sd])
+            return self._own_levels[kind]
+        of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
         of_assets: Level = getattr(self.manifest.calibration.normal_operation(by_asset=True), kind)
         levels = [
             of_model if window.baseline is None else getattr(window.baseline, kind) or of_assets
@@ -295,13 +303,14 @@ class Detector:
         ]
         return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
 
-    def _qualities(self, windows: Sequence[Window]) -> list[Quality]:
+    def _qualities(self, windows: Sequence[Window], batch: Batch) -> list[Quality]:
         values, notes = [window.values for window in windows], [window.notes for window in windows]
+        padded = batch.readings if batch.complete else None
         if all(window.baseline is None for window in windows):
-            return self._rules.inspect(values, self._left_out[None], None, notes)
+            return self._rules.inspect(values, self._left_out[None], None, notes, padded)
         left_out = np.stack([self._left_out_for(window.baseline) for window in windows])
         center = [self._center if w.baseline is None else w.baseline.center for w in windows]
-        return self._rules.inspect(values, left_out, np.array(center) - self._center, notes)
+        return self._rules.inspect(values, left_out, np.array(center) - self._center, notes, padded)
 
     def _left_out_for(self, baseline: Baseline | None) -> Bools:
         left_out = self._left_out if baseline is None else self._left_out | baseline.left_out

@@ -122,7 +122,7 @@ class Operation:
         if len(level) == 0:
             return
         observed = np.isfinite(level)
-        if (observed == observed[0]).all() and (lengths == lengths[0]).all():
+        if len(level) == 1 or ((observed == observed[0]).all() and (lengths == lengths[0]).all()):
             seen = observed[0]
             if seen.any():
                 yield slice(None), seen, (level - self.level)[:, seen], self._inverse(seen, int(lengths[0]))

@@ -108,6 +108,7 @@ class QualityRules:
         left_out: Bools,
         shift: Floats | None = None,
         notes: Sequence[tuple[Issue, ...]] | None = None,
+        padded: Floats | None = None,
     ) -> list[Quality]:
         """Judge the readings of windows, all at once: window by window it would cost several times as much.
 
@@ -118,10 +119,11 @@ class QualityRules:
         shift: (windows, sensors), how far each asset's own centre lies from the model's; moves the allowed
             range.
         notes: issues already known of each window, e.g. that steps were dropped.
+        padded: what `pad` makes of the windows, where that is known.
         """
-        values = pad(windows)
+        values = pad(windows) if padded is None else padded
         notes = [()] * len(windows) if notes is None else notes
-        sound = self._sound(values, left_out, shift)
+        sound = self._sound(values, shift)
         found = self._of_sound(values.shape[1], left_out, notes)
         if not sound.all():
             others = np.flatnonzero(~sound).tolist()
@@ -135,7 +137,7 @@ class QualityRules:
                 found[index] = quality
         return found
 
-    def _sound(self, values: Floats, left_out: Bools, shift: Floats | None) -> Bools:
+    def _sound(self, values: Floats, shift: Floats | None) -> Bools:
         """Windows in which every reading is there and in range, and no sensor is flat, (windows,)."""
         count, steps, _ = values.shape
         if not self._minimum_steps <= steps <= len(self._low_by_step):
@@ -144,19 +146,15 @@ class QualityRules:
         if shift is not None:
             values = values - shift[:, None]
         in_range = (values >= self._low_by_step[:steps]) & (values <= self._high_by_step[:steps])
-        return np.asarray(in_range.reshape(count, -1).all(axis=1) & moved.all(axis=1) & ~left_out.all(axis=1))
+        return np.asarray(in_range.reshape(count, -1).all(axis=1) & moved.all(axis=1))
 
     def _of_sound(self, steps: int, left_out: Bools, notes: Sequence[tuple[Issue, ...]]) -> list[Quality]:
         """What is said of sound windows: nothing but what is known of them and of their sensors already."""
-        usual = [
-            Quality(
-                1.0,
-                steps,
-                tuple(issues[-1] for issues, out in zip(self._issues, row, strict=True) if out),
-                judgeable=True,
-            )
-            for row in left_out.tolist()
-        ]
+        usual = []
+        for row in left_out.tolist():
+            drifting = tuple(issues[-1] for issues, out in zip(self._issues, row, strict=True) if out)
+            judged = len(drifting) < len(row)
+            usual.append(Quality(float(judged), steps, drifting, judgeable=judged))
         if len(usual) == 1:
             usual *= len(notes)
         return [

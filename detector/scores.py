@@ -51,7 +51,7 @@ def reconstruction_error(errors: Floats, mask: Bools | None) -> Floats:
     Returns float64 (windows,), >= 0; larger is stranger. A window with nothing observed gives NaN.
     """
     if mask is None:
-        return np.asarray(errors.mean(axis=1))
+        return np.asarray(errors.sum(axis=1) / errors.shape[1])
     count = sum_over_steps(mask)
     total = count.sum(axis=1)
     weighted = np.where(count > 0, errors * count, 0.0).sum(axis=1)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from detector.quality import Quality
 from detector.windows import Floats
@@ -23,8 +24,7 @@ class DecidedBy(StrEnum):
     STUCK_SENSOR = "stuck_sensor"
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """share: of the evidence that the window is strange, 0..1, all sensors sum to 1.
 
     error: mean squared reconstruction error of the sensor, standard deviations².

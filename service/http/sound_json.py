@@ -1,10 +1,11 @@
 """A sound JSON body, read in one scan by simdjson, its numbers going straight into arrays.
 
 Nothing here says what is wrong with a body. Whatever is odd raises Odd, and the body is read again by those
-who name the place (`window_reader`, `locate`). Why: docs/decisions/0028.
+who name the place (`window_reader`, `locate`). Why: docs/decisions/0029.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from types import NoneType
 from typing import Any
 
@@ -19,7 +20,7 @@ from service.http import wire
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _READINGS = {float, int, NoneType}
 _FRAME = frozenset(wire.ClassifyRequest.__struct_fields__) - {"windows", "window"}
-_IDENTITY = ("id", "asset")
+_NOTHING_MORE = wire.Window()
 
 
 class Odd(Exception):
@@ -98,6 +99,8 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _window(fields: dict[str, Any]) -> wire.Window:
+    if not fields:
+        return _NOTHING_MORE
     if "timestamps" in fields:
         if not isinstance(fields["timestamps"], simdjson.Array):
             raise Odd
@@ -109,12 +112,12 @@ def _window(fields: dict[str, Any]) -> wire.Window:
 
 
 def _from_columns(columns: dict[str, Any], sensors: tuple[str, ...]) -> Floats:
-    if columns.keys() == set(sensors):
-        return _equally_long([_numbers(columns[name]) for name in sensors]).T
-    if not columns or not columns.keys() <= set(sensors):
-        raise Odd
     given = [index for index, name in enumerate(sensors) if name in columns]
-    read = _equally_long([_numbers(columns[sensors[index]]) for index in given])
+    if not given or len(given) < len(columns):
+        raise Odd
+    read = _numbers([columns[sensors[index]] for index in given])
+    if len(given) == len(sensors):
+        return read.T
     values = np.full((read.shape[1], len(sensors)), np.nan)
     values[:, given] = read.T
     return values
@@ -123,29 +126,33 @@ def _from_columns(columns: dict[str, Any], sensors: tuple[str, ...]) -> Floats:
 def _from_rows(rows: Any, sensors: int) -> Floats:
     if not isinstance(rows, simdjson.Array):
         raise Odd
-    if {len(row) if isinstance(row, simdjson.Array) else -1 for row in rows} != {sensors}:
+    read = _numbers(list(rows))
+    if read.shape[1] != sensors:
+        raise Odd
+    return read
+
+
+def _numbers(lists: Sequence[Any]) -> Floats:
+    """Equally long lists of numbers and nulls as (lists, length), NaN for null."""
+    if set(map(type, lists)) != {simdjson.Array}:
+        raise Odd
+    lengths = set(map(len, lists))
+    if len(lengths) != 1 or lengths == {0}:
         raise Odd
     try:
-        return np.frombuffer(rows.as_buffer(of_type="d"), np.float64).reshape(-1, sensors)
+        packed = b"".join([each.as_buffer(of_type="d") for each in lists])
+        return np.frombuffer(packed, np.float64).reshape(len(lists), *lengths)
     except TypeError:  # something in it is no number
-        return _equally_long([_numbers(row) for row in rows])
+        return _with_holes(lists)
+    except ValueError:  # they are more than the lists are long: there are lists inside
+        raise Odd from None
 
 
-def _numbers(readings: Any) -> Floats:
-    """A list of numbers and nulls, NaN for null."""
-    if not isinstance(readings, simdjson.Array) or len(readings) == 0:
-        raise Odd
+def _with_holes(lists: Sequence[Any]) -> Floats:
     try:
-        return np.frombuffer(readings.as_buffer(of_type="d"), np.float64)
-    except TypeError:  # something in it is no number
-        listed = readings.as_list()
-    if not _READINGS.issuperset(map(type, listed)):
+        read = [each.as_list() for each in lists]
+    except RecursionError:
+        raise Odd from None
+    if not _READINGS.issuperset(map(type, chain.from_iterable(read))):
         raise Odd
-    return np.array(listed, np.float64)
-
-
-def _equally_long(lists: Sequence[Floats]) -> Floats:
-    """(lists, length)."""
-    if len(set(map(len, lists))) != 1:
-        raise Odd
-    return np.concatenate(lists).reshape(len(lists), -1)
+    return np.array(read, np.float64)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 from msgspec import Raw
 
 from detector.errors import WindowTooShort
@@ -13,7 +14,7 @@ from service.errors import InvalidAsset
 from service.http import locate
 from service.http.npy import check_finite
 from service.http.readings import check_steps, from_rows, read_readings
-from service.http.sound_json import SoundBody
+from service.http.sound_json import Odd, SoundBody
 from service.http.timestamps import check_period, read_timestamps
 from service.http.wire import Window as WireWindow
 
@@ -93,6 +94,16 @@ class WindowReader:
         self._check_length(values, at)
         values, notes = self._newest(values, None)
         return ReadWindow(values, asset=asset, notes=notes)
+
+    def read_sound_arrays(self, windows: Floats, asset: str | None) -> list[ReadWindow]:
+        """All windows of an array (windows, steps, sensors), or none: raises Odd where one has an infinity,
+        TooManySteps or WindowTooShort; only `read_array` tells the place."""
+        if np.isinf(windows).any():
+            raise Odd
+        check_steps(windows.shape[1], self._max_steps, "windows")
+        self._check_length(windows[0], "windows")
+        newest = [self._newest(values, None) for values in windows]
+        return [ReadWindow(values, asset=asset, notes=notes) for values, notes in newest]
 
     def read_series(self, values: Floats, timestamps: Floats, at: str) -> ReadWindow:
         """Rows that were read already, (steps, sensors), and when they were taken, seconds, ascending."""

@@ -8,6 +8,7 @@ import numpy as np
 from detector import Baseline, Verdict
 from detector.verdict import Ruling
 from detector.windows import Floats
+from service.measuring.cells import one_by_one
 from service.measuring.ledger import Labels
 from service.measuring.metrics import Metrics
 
@@ -24,7 +25,7 @@ class AssetMetrics:
         self._metrics = metrics
         self._labels = {**model, "asset": asset or ""}
         self._sensors = sensors
-        self._verdicts = metrics.verdicts.add(each(self._labels, "verdict", RULINGS))
+        self._verdicts = one_by_one(metrics.verdicts.add(each(self._labels, "verdict", RULINGS)))
         self._blame: Floats | None = None
 
     def judged(self, verdict: Verdict) -> None:
@@ -44,13 +45,13 @@ class NewestWindow:
         self._metrics = metrics
         self._labels = {**model, "asset": asset or ""}
         one = [self._labels]
-        self._verdict = metrics.asset_verdict.add(one)
-        self._run = metrics.asset_run.add(one)
-        self._probability = metrics.asset_probability.add(one)
-        self._error = metrics.asset_error.add(one)
-        self._p_value = metrics.asset_p_value.add(one)
-        self._observed = metrics.asset_observed.add(one)
-        self._time = metrics.asset_last_window.add(one)
+        self._verdict = one_by_one(metrics.asset_verdict.add(one))
+        self._run = one_by_one(metrics.asset_run.add(one))
+        self._probability = one_by_one(metrics.asset_probability.add(one))
+        self._error = one_by_one(metrics.asset_error.add(one))
+        self._p_value = one_by_one(metrics.asset_p_value.add(one))
+        self._observed = one_by_one(metrics.asset_observed.add(one))
+        self._time = one_by_one(metrics.asset_last_window.add(one))
         self._normal_error: Floats | None = None
         self._normal_of: Baseline | None = None
 

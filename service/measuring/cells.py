@@ -39,6 +39,11 @@ class Cells:
         return np.frombuffer(mmap.mmap(self._file, _PIECE_BYTES, offset=end - _PIECE_BYTES), np.float64)
 
 
+def one_by_one(cells: Floats) -> "memoryview[float]":
+    """The same cells, for code that reads and writes single ones: several times as fast as by the array."""
+    return cells.data.cast("B").cast("d")
+
+
 def place(used: int, count: int) -> int:
     """Number of the first of `count` cells after the `used` ones; a block lies within one piece."""
     if count > PIECE:
