@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.admission import Line
+from service.http.gate import Line
 
 
 class Clock:
