@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -22,17 +24,32 @@ _ROW = 10
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A single request. asked: time.monotonic, seconds."""
+    """A single request. asked: time.monotonic, seconds. held_back: see `held_back_s`, by then."""
 
     asked: float
     accepted: bool
+    held_back: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """seconds: how long after an overload requests are still refused. held_back_s: of these, summed over the
+    service's threads, when they could have run and the machine had no processor for them."""
+
+    seconds: float
+    held_back_s: float
+
+    @property
+    def own_s(self) -> float:
+        """What the service itself took, whatever else the machine did; `seconds` on a quiet one."""
+        return max(self.seconds - self.held_back_s, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Overload:
     """capacity: accepted requests per second when nobody is made to wait in vain. seconds: of overload.
 
-    rss_mb: resident memory in its course. recovered_s: see `recovery`.
+    rss_mb: resident memory in its course. recovered: see `recovery`.
     """
 
     capacity: float
@@ -40,7 +57,7 @@ class Overload:
     seconds: float
     tally: Tally
     rss_mb: tuple[float, ...]
-    recovered_s: float | None
+    recovered: Recovery | None
 
     @property
     def times(self) -> float:
@@ -64,15 +81,15 @@ async def overload(
         capacity = calm.accepted / measure_s
         rss: list[float] = []
         sampling = asyncio.create_task(_sample(pid, rss))
-        probing = asyncio.create_task(_probe(host, port, requests[0], seconds))
+        probing = asyncio.create_task(_probe(host, port, requests[0], seconds, pid))
         tally = await generator.at_rate(TIMES * capacity, seconds)
         sampling.cancel()
         probes = await probing
     return Overload(capacity, calm, seconds, tally, tuple(rss), recovery(probes, tally.ended))
 
 
-def recovery(probes: Sequence[Probe], ended: float) -> float | None:
-    """How long after an overload requests are still refused, seconds; None if until the last probe.
+def recovery(probes: Sequence[Probe], ended: float) -> Recovery | None:
+    """How long after an overload requests are still refused; None if until the last probe.
 
     ended: when the last request of the overload was written, time.monotonic: from then on no more comes than
         the service can do, and what still waits in its sockets is its own to clear. What had come due and was
@@ -85,34 +102,47 @@ def recovery(probes: Sequence[Probe], ended: float) -> float | None:
     after = [probe for probe in probes if probe.asked >= ended]
     for first in range(len(after) - _ROW + 1):
         if all(probe.accepted for probe in after[first : first + _ROW]):
-            return after[first].asked - ended
+            held_back_s = after[first].held_back - after[0].held_back
+            return Recovery(after[first].asked - ended, held_back_s)
     return None
 
 
-async def _probe(host: str, port: int, request: bytes, seconds: float) -> list[Probe]:
+async def _probe(host: str, port: int, request: bytes, seconds: float, pid: int) -> list[Probe]:
     """Single requests about the end of an overload that begins now."""
     await asyncio.sleep(max(seconds - _PROBE_BEFORE_S, 0.0))
     asking: list[asyncio.Task[Probe]] = []
     limit = time.monotonic() + _PROBE_BEFORE_S + _PROBE_AFTER_S
     while time.monotonic() < limit:
-        asking.append(asyncio.create_task(_ask_once(host, port, request)))
+        asking.append(asyncio.create_task(_ask_once(host, port, request, held_back_s(pid))))
         await asyncio.sleep(_PROBE_EVERY_S)
     return list(await asyncio.gather(*asking))
 
 
-async def _ask_once(host: str, port: int, request: bytes) -> Probe:
+async def _ask_once(host: str, port: int, request: bytes, held_back: float) -> Probe:
     lines = Lines(host, port, 1)
     asked = time.monotonic()
     lines.ask(request)
     await lines.settle(30.0)
     lines.close()
-    return Probe(asked, lines.tally.accepted == 1)
+    return Probe(asked, lines.tally.accepted == 1, held_back)
 
 
 async def _sample(pid: int, rss: list[float]) -> None:
     while True:
         rss.append(memory_mb(pid))
         await asyncio.sleep(0.5)
+
+
+def held_back_s(pid: int) -> float:
+    """Since a process began, for how long its threads could have run and had no processor, seconds, summed.
+
+    0 where the system does not tell (it needs Linux' /proc).
+    """
+    nanoseconds = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # it has just ended
+            nanoseconds += int(thread.read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def memory_mb(pid: int) -> float:

@@ -55,7 +55,7 @@ def about(command: str, load: tuple[float, float, float]) -> str:
 
 
 def overload_table(results: Mapping[str, Overload]) -> str:
-    """One column for each. The times of answers count from when the request was written, if nothing is said."""
+    """One column for each. Times of answers count from when the request was written, if nothing is said."""
     columns = [_overload_column(each) for each in results.values()]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
     return _table(("", *results), rows)
@@ -65,7 +65,7 @@ def _overload_column(result: Overload) -> dict[str, str]:
     tally = result.tally
     retry = ", ".join(f"{each} s" for each in sorted(tally.retry_after, key=int)) or "none"
     others = {status: count for status, count in tally.statuses.items() if status not in (200, 429)}
-    recovered = "not within 5 s" if result.recovered_s is None else f"{result.recovered_s:.2f} s"
+    recovered = "not within 5 s" if result.recovered is None else f"{result.recovered.seconds:.2f} s"
     calm_ms = result.calm.percentile(99) * 1e3
     return {
         "capacity, 16 callers": f"{result.capacity:.0f} requests/s, p99 {calm_ms:.0f} ms",
