@@ -15,7 +15,7 @@ SERVE := $(VENV)/.serve
 DEV   := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality fuzz soak
+.PHONY: help serve test check protocol lock clean train-pump-loop bench bench-quality fuzz fuzz-live audit soak
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
@@ -63,6 +63,22 @@ fuzz: $(DEV) ## Look for bytes that break a reader, FUZZ_RUNS (100000) for each 
 	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	for target in $(FUZZ_TARGETS); do \
 		PYTHONPATH=.:$$site $(FUZZ)/bin/python -m tests.fuzz $$target --runs $(FUZZ_RUNS) || exit 1; \
+	done
+
+# How many times as much is tried as by `make test`.
+FUZZ_TIMES ?= 6
+
+fuzz-live: $(DEV) ## Ask a running service thousands of requests made up from its OpenAPI: FUZZ_TIMES (6) thousand
+	OFFNORMAL_FUZZ=$(FUZZ_TIMES) $(BIN)/pytest -q -s tests/fuzz/test_live.py
+
+AUDIT := $(VENV)/audit
+AUDIT_LOCKS ?= serve train dev sbom
+
+audit: $(BIN)/python ## Look for known weaknesses of what is locked (needs internet)
+	@test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit==2.10.1; }
+	@for lock in $(AUDIT_LOCKS); do \
+		echo "requirements/$$lock.lock"; \
+		$(AUDIT)/bin/pip-audit --disable-pip --require-hashes --strict -r requirements/$$lock.lock || exit 1; \
 	done
 
 soak: $(DEV) ## Overload the service, then soak it for MINUTES (60) with faults; figures go to docs/reliability.md

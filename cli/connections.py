@@ -15,7 +15,7 @@ from cli.worker_channel import CONNECTION, Ear
 
 _BACKLOG = 2048
 # Accepted in one go, before the workers are listened to again.
-_AT_ONCE = 64
+_AT_ONCE = 128
 # How long nothing is accepted when there is no descriptor left for it.
 _PAUSE_S = 0.05
 

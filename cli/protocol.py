@@ -1,13 +1,18 @@
 """HTTP as uvicorn speaks it, with bounds on what it would take without end: heads, and connections."""
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from cli.patience import PatientProtocol
+from cli.rest import Rest
+from cli.unread import unread_s
 
 if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from service.http.gate import Turn
     from service.settings import Settings
 
 _KILOBYTE = 1000
@@ -27,10 +32,12 @@ class LimitedProtocol(PatientProtocol):
 
     max_head_bytes: ClassVar[int]
     max_connections: ClassVar[int]
+    rest: ClassVar[Rest]
 
     _head_bytes = 0
     _reading_head = True
     _refused = False
+    _turn: "Turn | None" = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -59,6 +66,44 @@ class LimitedProtocol(PatientProtocol):
         self._reading_head = False
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Ask at the head of the request whether it is let in: until its body is read, it cost little."""
+        resources = self._resources
+        gate, brief = resources.gate, resources.brief
+        scope = cast("Scope", cycle.scope)
+        if not gate.concerns(scope):
+            super()._start_asgi_task(cycle, app)
+            return
+        error = gate.refuses(scope, unread_s(self.transport))
+        if error is None:
+            turn = gate.let_in(scope)
+            if cycle.more_body:
+                self._turn = turn
+            else:
+                turn.take()
+            super()._start_asgi_task(cycle, app)
+        elif brief is not None and self._may_be_brief(cycle):
+            keep_alive = cycle.keep_alive and not resources.draining.is_set()
+            self.transport.write(STATUS_LINE[429] + brief.answer(scope, error, keep_alive))
+            cycle.response_started = cycle.response_complete = True
+            if not keep_alive:
+                self.transport.close()
+            self.on_response_complete()
+            self.rest.send(self.flow, self.loop)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        # Not only when its handler asks for the body: until then others would be let in who come later.
+        if self._turn is not None:
+            self._turn.take()
+            self._turn = None
+        super().on_message_complete()
+
+    def _may_be_brief(self, cycle: RequestResponseCycle) -> bool:
+        """Not where requests were sent ahead, or answers are not taken: each waits for the one before."""
+        return cycle is self.cycle and not self.flow.write_paused and not self.transport.is_closing()
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg)
 
@@ -80,5 +125,6 @@ def protocol_of(settings: "Settings") -> type[LimitedProtocol]:
     class Protocol(LimitedProtocol):
         max_head_bytes = settings.max_head_kb * _KILOBYTE
         max_connections = settings.max_connections
+        rest = Rest()
 
     return Protocol

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 # Accepted in one go, before requests are looked after again.
-_AT_ONCE = 64
+_AT_ONCE = 128
 # How long nothing is accepted when there is no descriptor left for it.
 _PAUSE_S = 0.05
 # A client that says hello over TLS takes no longer.

@@ -21,9 +21,10 @@ from service.assets import Assets
 from service.errors import ServiceError, WrongContent
 from service.grpc.door import grpc_door
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
-from service.http.admission import Admission
+from service.http.admission import Admission, Brief
 from service.http.body import BodyBudget
 from service.http.doors import DOORS, refusal
+from service.http.gate import Gate
 from service.http.keys import KeyFile, Keyring
 from service.http.problems import from_http, kind_of
 from service.http.rates import Rates
@@ -65,6 +66,11 @@ def create_app(
     metrics.body_bytes_limit[0] = settings.max_bodies_mb * MEGABYTE
     metrics.network_bytes_limit[0] = settings.models_mb * MEGABYTE
 
+    gate = Gate(settings.max_wait_s)
+    # What else wants to see every answer sees those as well.
+    whole = bool(settings.origins) or tracing is not None
+    brief = None if whole else Brief(metrics, security.beside)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         models = Models(settings, open_runtime, metrics)
@@ -85,6 +91,8 @@ def create_app(
             bodies=bodies,
             pool=ThreadPoolExecutor(2, "offnormal bodies"),
             jobs=Jobs.of(settings, models, watcher),
+            gate=gate,
+            brief=brief,
             starting=app.state.starting,
             draining=app.state.draining,
         )
@@ -118,7 +126,7 @@ def create_app(
         middleware=[
             *([] if tracing is None else [tracing.middleware()]),
             Middleware(RequestLog, metrics=metrics, beside=security.beside, refuse=refusal),
-            Middleware(Admission, max_wait_s=settings.max_wait_s),
+            Middleware(Admission, gate=gate),
             *cors(settings.origins),
             Middleware(ShortWay, router=classify.router, refuse=_refuse),
         ],

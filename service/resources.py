@@ -6,12 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypedDict, TypeVar
 
 from fastapi import Depends, Request
 
 from service.assets import Assets
 from service.http.body import BodyBudget, timeout_s
+from service.http.gate import Gate
 from service.http.keys import Key, Keyring, Role
 from service.http.rates import Rates
 from service.http.request_log import Facts, facts_of
@@ -22,6 +23,9 @@ from service.models.shadow import Shadow
 from service.models.watching import Watcher
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.http.admission import Brief
+
 T = TypeVar("T")
 # Below this size, work on a body is done at once: handing it to a thread would take longer than the work.
 SMALL_BODY_BYTES = 100_000
@@ -31,6 +35,8 @@ SMALL_BODY_BYTES = 100_000
 class Resources:
     """Everything that one running app owns. pool: threads for parsing and encoding what is large.
 
+    gate: who is let in when more comes than can be answered. brief: how the server refuses the others by
+    itself; None where every answer has to pass through the whole app.
     starting: set while other workers of the service are not ready yet. draining: set once it is to stop.
     """
 
@@ -45,6 +51,8 @@ class Resources:
     bodies: BodyBudget
     pool: ThreadPoolExecutor
     jobs: Jobs
+    gate: Gate
+    brief: "Brief | None"
     starting: threading.Event
     draining: threading.Event
 

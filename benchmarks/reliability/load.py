@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -17,10 +17,12 @@ MOST_CONNECTIONS = 4000
 class Tally:
     """What became of requests.
 
-    sent: that were written whole. seconds: of each accepted (200), from its first byte to its answer's
-    last. ended: when each of these was, time.monotonic. retry_after: of those refused, seconds.
-    broken: connections that ended without an answer, by kind of error.
-    unsent: requests whose time came when no connection was free.
+    sent: that were written. seconds: of each accepted (200), from when it was written to its answer's last
+    byte. since_due: of the same, from when its time had come, so with the generator's own delay and its wait
+    for a connection. refused_seconds: of each answered with anything else, since it was written. retry_after:
+    of those refused, seconds. broken: connections that ended without an answer, by kind of error. unsent:
+    requests whose time came when no connection was free, or that got none before the load ended. ended:
+    when no more was written, time.monotonic, which all processes of one machine share.
     """
 
     sent: int = 0
@@ -28,9 +30,10 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
+    since_due: list[float] = field(default_factory=list)
     refused_seconds: list[float] = field(default_factory=list)
-    ended: list[float] = field(default_factory=list)
     retry_after: Counter[str] = field(default_factory=Counter)
+    ended: float = 0.0
 
     @property
     def unanswered(self) -> int:
@@ -51,8 +54,9 @@ class Tally:
         self.broken += other.broken
         self.retry_after += other.retry_after
         self.seconds += other.seconds
+        self.since_due += other.since_due
         self.refused_seconds += other.refused_seconds
-        self.ended += other.ended
+        self.ended = max(self.ended, other.ended)
 
 
 def post(
@@ -72,14 +76,15 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._started: float | None = None
+        self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
         self._pool.is_free(self)
 
-    def ask(self, request: bytes) -> None:
+    def ask(self, request: bytes, due: float) -> None:
         assert self._transport is not None
-        self._started = time.monotonic()
+        self._started, self._due = time.monotonic(), due
         self._pool.tally.sent += 1
         self._transport.write(request)
 
@@ -104,7 +109,7 @@ class Line(asyncio.Protocol):
         tally.statuses[status] += 1
         if status == 200:
             tally.seconds.append(now - self._started)
-            tally.ended.append(now)
+            tally.since_due.append(now - self._due)
         else:
             tally.refused_seconds.append(now - self._started)
         if status == 429:
@@ -131,7 +136,7 @@ class Lines:
         self.tally = Tally()
         self._free: list[Line] = []
         self._open: set[Line] = set()
-        self._waiting: list[bytes] = []
+        self._waiting: deque[tuple[bytes, float]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
 
     @property
@@ -143,12 +148,13 @@ class Lines:
         """Connections that wait for an answer, or for being opened."""
         return len(self._open) - len(self._free) + len(self._opening)
 
-    def ask(self, request: bytes) -> None:
-        """Send now, over a free connection or one that is opened for it."""
+    def ask(self, request: bytes, due: float | None = None) -> None:
+        """Send now, over a free connection or one that is opened for it. due: when it should have been."""
+        due = time.monotonic() if due is None else due
         if self._free:
-            self._free.pop().ask(request)
+            self._free.pop().ask(request, due)
         elif len(self._open) + len(self._opening) < self._most:
-            self._waiting.append(request)
+            self._waiting.append((request, due))
             task = asyncio.get_running_loop().create_task(self._connect())
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
@@ -158,7 +164,7 @@ class Lines:
     def is_free(self, line: Line) -> None:
         self._open.add(line)
         if self._waiting:
-            line.ask(self._waiting.pop())
+            line.ask(*self._waiting.popleft())
         else:
             self._free.append(line)
 
@@ -173,6 +179,12 @@ class Lines:
         while time.monotonic() < limit and self.busy:
             await asyncio.sleep(0.01)
 
+    def end(self) -> None:
+        """No more is sent: what still waits for a connection never is."""
+        self.tally.unsent += len(self._waiting)
+        self._waiting.clear()
+        self.tally.ended = time.monotonic()
+
     def close(self) -> None:
         for line in list(self._open):
             line.close()
@@ -183,19 +195,21 @@ class Lines:
         except OSError as error:
             self.tally.broken[type(error).__name__] += 1
             if self._waiting:
-                self._waiting.pop()
+                self._waiting.popleft()
+                self.tally.unsent += 1
 
 
 async def at_rate(lines: Lines, requests: list[bytes], per_s: float, seconds: float) -> None:
-    """Send these requests in turn, so many a second, each at its time."""
+    """Send these requests in turn, so many a second, each at its time; then no more."""
     began = time.monotonic()
     due = 0
     while (now := time.monotonic() - began) < seconds:
         wanted = int(now * per_s)
         for number in range(due, wanted):
-            lines.ask(requests[number % len(requests)])
+            lines.ask(requests[number % len(requests)], began + number / per_s)
         due = max(due, wanted)
         await asyncio.sleep(0.002)
+    lines.end()
 
 
 async def at_most(lines: Lines, requests: list[bytes], callers: int, seconds: float) -> None:

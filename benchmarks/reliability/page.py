@@ -3,12 +3,13 @@
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -53,31 +54,40 @@ def about(command: str, load: tuple[float, float, float]) -> str:
     )
 
 
-def overload_table(result: Overload) -> str:
+def overload_table(results: Mapping[str, Overload]) -> str:
+    """One column for each. Times of answers count from when the request was written, if nothing is said."""
+    columns = [_overload_column(each) for each in results.values()]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return _table(("", *results), rows)
+
+
+def _overload_column(result: Overload) -> dict[str, str]:
     tally = result.tally
-    refused, retry = (
-        tally.statuses[429],
-        ", ".join(f"{each} s" for each in sorted(tally.retry_after)) or "none",
-    )
-    recovered = "not within 5 s" if result.recovered_s is None else f"{result.recovered_s:.2f} s"
+    retry = ", ".join(f"{each} s" for each in sorted(tally.retry_after, key=int)) or "none"
     others = {status: count for status, count in tally.statuses.items() if status not in (200, 429)}
-    rows = [
-        (
-            "capacity, 16 callers",
-            f"{result.capacity:.0f} requests/s, p99 {result.calm.percentile(99) * 1e3:.0f} ms",
-        ),
-        ("sent", f"{tally.sent} in {result.seconds:.0f} s: {result.times:.1f} × capacity"),
-        ("not sent for want of a connection", str(tally.unsent)),
-        ("accepted", f"{tally.accepted}, {tally.accepted / result.seconds:.0f}/s"),
-        ("accepted: p50, p99, longest", " / ".join(f"{tally.percentile(p):.2f} s" for p in (50, 99, 100))),
-        ("429, and its Retry-After", f"{refused}; {retry}"),
-        ("other answers", ", ".join(f"{count} × {status}" for status, count in others.items()) or "none"),
-        ("without an answer", _unanswered(tally)),
-        ("memory, last quarter against the second", f"{flat(result.rss_mb):+.1%}"),
-        ("memory, most", f"{max(result.rss_mb):.0f} MB"),
-        ("all accepted again after", recovered),
-    ]
-    return _table(("", ""), rows)
+    recovered = "not within 5 s" if result.recovered is None else f"{result.recovered.seconds:.2f} s"
+    calm_ms = result.calm.percentile(99) * 1e3
+    return {
+        "capacity, 16 callers": f"{result.capacity:.0f} requests/s, p99 {calm_ms:.0f} ms",
+        "sent": f"{tally.sent} in {result.seconds:.0f} s: {result.times:.1f} × capacity",
+        "not sent for want of a connection": str(tally.unsent),
+        "accepted": f"{tally.accepted}, {tally.accepted / result.seconds:.0f}/s",
+        "accepted: p50, p99, longest": _spread(tally.seconds),
+        "the same since they were due": _spread(tally.since_due),
+        "429, and its Retry-After": f"{tally.statuses[429]}; {retry}",
+        "refused: p50, p99, longest": _spread(tally.refused_seconds),
+        "other answers": ", ".join(f"{count} × {status}" for status, count in others.items()) or "none",
+        "without an answer": _unanswered(tally),
+        "memory, last quarter against the second": f"{flat(result.rss_mb):+.1%}",
+        "memory, most": f"{max(result.rss_mb):.0f} MB",
+        "all accepted again after": recovered,
+    }
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "none"
+    return " / ".join(f"{each:.2f} s" for each in np.percentile(seconds, (50, 99, 100)))
 
 
 def _unanswered(tally: Tally) -> str:

@@ -117,7 +117,7 @@ class Run:
         """What the connections counted, added up here; times are not kept."""
         tally, lines.tally = lines.tally, Tally()
         seconds = tally.seconds
-        tally.seconds, tally.ended, tally.refused_seconds = [], [], []
+        tally.seconds, tally.since_due, tally.refused_seconds = [], [], []
         self.soak.tally.add(tally)
         return seconds
 

@@ -21,7 +21,7 @@ from service.http.trace_context import SpanIds, Trace, ids_of, trace_in
 from service.measuring.metrics import Metrics
 
 REQUEST_ID_HEADER = "X-Request-Id"
-_RAW_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+RAW_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 # What may stand in a log and a header as it came; anything else gets an id of our own.
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _FACTS = "offnormal.facts"
@@ -107,10 +107,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = next((value for name, value in scope["headers"] if name == _RAW_ID_HEADER), b"")
-        facts = scope[_FACTS] = Facts(
-            request_id(given.decode("latin-1")), trace=trace_in(scope), span=ids_of(scope)
-        )
+        facts = scope[_FACTS] = Facts(id_of(scope), trace=trace_in(scope), span=ids_of(scope))
         status = 0
         counted = False
 
@@ -130,7 +127,7 @@ class RequestLog:
                 message["headers"] = [
                     *given,
                     *self._beside(given),
-                    (_RAW_ID_HEADER, facts.request_id.encode()),
+                    (RAW_ID_HEADER, facts.request_id.encode()),
                 ]
             elif not message.get("more_body", False):
                 count()  # before the last byte: whoever has the answer finds it counted, by any worker
@@ -169,6 +166,13 @@ def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int,
         **facts.fields,
     }
     _log.info("request", extra={"fields": fields})
+
+
+def id_of(scope: Scope) -> str:
+    """The id of a request, as `request_id` has it."""
+    return request_id(
+        next((value for name, value in scope["headers"] if name == RAW_ID_HEADER), b"").decode("latin-1")
+    )
 
 
 def request_id(given: str) -> str:

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks.reliability.load import Lines, at_rate, post
-from benchmarks.reliability.overload import overload
+from benchmarks.reliability.overload import Overload, overload
 from tests.contract.app import rows
 from tests.e2e.server import serving
 
 SECONDS = 8.0
 MAX_WAIT_S = 0.5
+# So large that five times the capacity is a rate that a generator in Python makes beside the service.
+WINDOWS = 32
 
 
 def test_overload_is_answered_or_refused_and_passes(trained_store: Path, tmp_path: Path) -> None:
-    body = json.dumps({"windows": [{"values": rows()}] * 8}).encode()
+    body = json.dumps({"windows": [{"values": rows()}] * WINDOWS}).encode()
     variables = {"OFFNORMAL_LOG_LEVEL": "warning", "OFFNORMAL_MAX_WAIT_S": str(MAX_WAIT_S)}
     with serving(trained_store, tmp_path, **variables) as server:
         port = int(server.url.rpartition(":")[2])
@@ -26,15 +28,23 @@ def test_overload_is_answered_or_refused_and_passes(trained_store: Path, tmp_pat
     tally = seen.tally
     assert tally.unanswered == 0, tally.broken
     assert set(tally.statuses) <= {200, 429}
-    assert tally.accepted > 0
-    # How much more was sent depends on what else this machine does; refusals show that it was.
-    assert tally.statuses[429] > 0
+    assert seen.times >= 2.5
+    # Who does not wait in vain is still served, not only who is refused in time.
+    assert tally.accepted > 0.1 * seen.capacity * SECONDS
     assert all(1 <= int(wait) <= 60 for wait in tally.retry_after)
-    calm_s = seen.calm.percentile(99)
+    assert tally.percentile(99) < MAX_WAIT_S + margin_s(seen)
     # Connections are bounded, and with them memory; whether it stays flat takes longer to see (`make soak`).
     assert max(seen.rss_mb) < 400
-    assert seen.recovered_s is not None
-    assert seen.recovered_s < 1.0 + 4 * calm_s
+    assert seen.recovered is not None
+    assert seen.recovered.own_s < 1.0, seen.recovered
+
+
+def margin_s(seen: Overload) -> float:
+    """What an answer may take beyond the wait that it was let in for: some turns of the event loop.
+
+    Half a second, and on a machine that is slow, ten times what an answer took there before the overload.
+    """
+    return 0.5 + 10 * seen.calm.percentile(99)
 
 
 def test_nobody_waits_for_what_has_passed_its_deadline(trained_store: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-# Multiplies the number of cases everywhere; `make soak` sets it.
+# Multiplies the number of cases everywhere; `make fuzz-live` sets it.
 TIMES = int(os.environ.get("OFFNORMAL_FUZZ", "1"))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.admission import Line
+from service.http.gate import Gate, Line, Turn
 
 
 class Clock:
@@ -63,3 +63,54 @@ def test_few_are_always_let_in_however_slow_it_was(clock: Clock) -> None:
     assert line.wait_s == 0
     line.join()
     assert line.wait_s > 1
+
+
+POST = {"type": "http", "method": "POST", "path": "/classify"}
+
+
+def test_time_that_a_request_lay_unread_counts_towards_its_wait() -> None:
+    gate = Gate(max_wait_s=0.5)
+    assert gate.refuses(POST, 0.4) is None
+    refused = gate.refuses(POST, 0.6)
+    assert refused is not None
+    assert refused.retry_after_s == 1
+
+
+def test_unread_time_and_the_line_are_added() -> None:
+    gate = Gate(max_wait_s=0.5)
+    for _ in range(300):  # by the pace that is taken for granted at first, 1 ms each
+        gate.line.join()
+    assert gate.refuses(POST) is None
+    assert gate.refuses(POST, 0.3) is not None
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {**POST, "method": "GET"},
+        {**POST, "path": "/models/reload"},
+        {**POST, "path": "/assets/P-101/baseline"},
+        {**POST, "type": "lifespan"},
+    ],
+    ids=["a question", "a reload", "a baseline", "no request"],
+)
+def test_gate_has_nothing_to_say_to(scope: dict[str, str]) -> None:
+    assert Gate.concerns(POST)
+    assert not Gate.concerns(scope)
+
+
+def test_turn_is_taken_and_left_once(line: Line) -> None:
+    turn = Turn(line)
+    turn.take()
+    turn.take()
+    assert line.waiting == 1
+    turn.leave()
+    turn.leave()
+    assert line.waiting == 0
+
+
+def test_body_that_arrives_after_the_answer_takes_no_turn(line: Line) -> None:
+    turn = Turn(line)
+    turn.leave()
+    turn.take()
+    assert line.waiting == 0

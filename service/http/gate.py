@@ -1,0 +1,111 @@
+"""Who is let in when more comes than can be answered: nobody who would have to wait for long.
+
+The queue of a model (service/batching.py) is bounded by itself. But where requests are many and small,
+reading and writing them is what takes the time, and they would wait unseen in front of it.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+from starlette.types import Scope
+
+from service.errors import QueueFull
+from service.pace import Pace
+
+# So many are let in whatever was measured: one request that was held up must not close the door.
+_ALWAYS = 16
+# Of the last hundred requests or so.
+_KEPT = 0.99
+# Seldom asked for, by few, and long: to wait for these is no sign of too much work.
+_APART = ("/assets", "/models")
+_SLOWEST_RETRY_S = 60
+TURN = "offnormal.turn"
+
+
+class Line:
+    """Requests that have arrived whole and wait for their answer. Used by the event loop alone.
+
+    clock: seconds, never going back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pace = Pace(_KEPT)
+        self._waiting = 0
+        self._since = 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """What the next one would wait, by the pace of the last; 0 for as many as are always let in."""
+        return self._waiting * self._pace.each_s if self._waiting >= _ALWAYS else 0.0
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    def join(self) -> None:
+        if self._waiting == 0:
+            self._since = self._clock()
+        self._waiting += 1
+
+    def leave(self) -> None:
+        """Answered. Time in which nobody waited does not count."""
+        now = self._clock()
+        self._pace.took(1, now - self._since)
+        self._since = now
+        self._waiting -= 1
+
+
+class Turn:
+    """One request's place in the line, taken once it has arrived whole. Either may be called again."""
+
+    __slots__ = ("_left", "_line", "_taken")
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._taken = self._left = False
+
+    def take(self) -> None:
+        if not self._taken and not self._left:
+            self._taken = True
+            self._line.join()
+
+    def leave(self) -> None:
+        if self._taken and not self._left:
+            self._line.leave()
+        self._left = True
+
+
+class Gate:
+    """Decides at the head of a request whether it comes in. Used by the event loop alone.
+
+    max_wait_s: what is too long to wait.
+    """
+
+    def __init__(self, max_wait_s: float) -> None:
+        self._max_wait_s = max_wait_s
+        self.line = Line()
+
+    @staticmethod
+    def concerns(scope: Scope) -> bool:
+        """Whether this request asks for work that others have to wait for."""
+        return scope["type"] == "http" and scope["method"] == "POST" and not scope["path"].startswith(_APART)
+
+    def refuses(self, scope: Scope, waited_s: float = 0.0) -> QueueFull | None:
+        """Why this request, which concerns the gate, is not let in.
+
+        waited_s: how long it lay unread before, as far as is known.
+        """
+        wait_s = waited_s + self.line.wait_s
+        if wait_s <= self._max_wait_s:
+            return None
+        return QueueFull(
+            f"{self.line.waiting} requests wait, and with them this one would for some {wait_s:.1f} s",
+            retry_after_s=min(math.ceil(wait_s), _SLOWEST_RETRY_S),
+        )
+
+    def let_in(self, scope: Scope) -> Turn:
+        """Note that it was decided; whoever knows first that the body has arrived takes the turn."""
+        turn = scope[TURN] = Turn(self.line)
+        return turn
