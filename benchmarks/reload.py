@@ -198,8 +198,8 @@ def many() -> None:
 def full_batch(artefact: Artefact) -> Batch:
     """As many windows as are run at once."""
     golden = load_golden(artefact).batch
-    arrays = {name: getattr(golden, name) for name in Batch.__slots__}
-    return Batch(**{name: np.resize(array, (BATCH, *array.shape[1:])) for name, array in arrays.items()})
+    arrays = (golden.readings, golden.observed, golden.lengths, golden.center, golden.scale)
+    return Batch(*(np.resize(array, (BATCH, *array.shape[1:])) for array in arrays))
 
 
 def milliseconds(times: list[float]) -> str:
