@@ -310,6 +310,18 @@ def test_store_that_vanishes_stops_nothing(watching: CheckedClient, tiny_store: 
     assert answering(watching) == 2
 
 
+def test_store_that_cannot_be_read_stops_nothing(watching: CheckedClient, tiny_store: Path) -> None:
+    moved = tiny_store.rename(tiny_store.with_name("elsewhere"))
+    tiny_store.write_bytes(b"no folder")
+    time.sleep(5 * POLL_S)
+    assert answering(watching) == 2
+    assert watching.get("/readyz").status_code == 200
+    tiny_store.unlink()
+    moved.rename(tiny_store)
+    publish(tiny_store, 3)
+    until(lambda: answering(watching) == 3)
+
+
 def test_asset_is_known_to_a_new_version_from_its_first_answer_on(
     watching: CheckedClient, tiny_store: Path
 ) -> None:
