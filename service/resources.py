@@ -103,7 +103,7 @@ def allow(*roles: Role) -> Callable[[Request], Awaitable[Resources]]:
     async def admit(request: Request) -> Resources:
         resources = resources_of(request)
         key = resources.keyring.admit(request.headers, allowed)
-        client = request.scope["client"]
+        client = request.scope.get("client")
         resources.count_caller(key, client[0] if client else "", facts_of(request))
         return resources
 
