@@ -155,7 +155,8 @@ class Detector:
 
     def _reconstruction_score(self, errors: Floats, batch: Batch, outputs: Outputs) -> Floats:
         distances = self.operation.distances(levels(outputs.standardised, batch.observed), batch.lengths)
-        return reconstruction_score(errors, self._typical, distances)
+        scale = self.manifest.calibration.ratio_scale
+        return reconstruction_score(errors, self._typical, distances, scale)
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
         """Decide on one window of a scored batch; `explain` adds contributions. Raises UnsupportedBudget."""

@@ -18,7 +18,7 @@ from history.recording import Recording
 
 BUDGETS = (0.01, 0.02, 0.05, 0.075, 0.08, 0.10)
 RULES = (AlarmAfter(5, 10), AlarmAfter(10, 10))
-# Budgets that the first rule is tried at beside the default: what persistence saves may be spent on a larger one.
+# Budgets of the first rule beside the default: what persistence saves may be spent on a larger one.
 PERSISTENT_BUDGETS = (0.075, 0.08, 0.10)
 # Names of settings, beside those of budgets and rules.
 DEFAULT, PROBABLE = "default", "p >= 0.5"
