@@ -16,10 +16,10 @@ from evaluation.rivals import MODEL
 from evaluation.verdict_row import ANOMALOUS, NORMAL, VerdictRow
 from history.recording import Recording
 
-BUDGETS = (0.01, 0.02, 0.05, 0.075, 0.08, 0.10)
+BUDGETS = (0.01, 0.02, 0.05, 0.06, 0.075, 0.08, 0.10)
 RULES = (AlarmAfter(5, 10), AlarmAfter(10, 10))
 # Budgets of the first rule beside the default: what persistence saves may be spent on a larger one.
-PERSISTENT_BUDGETS = (0.075, 0.08, 0.10)
+PERSISTENT_BUDGETS = (0.06, 0.075, 0.08, 0.10)
 # Names of settings, beside those of budgets and rules.
 DEFAULT, PROBABLE = "default", "p >= 0.5"
 
