@@ -173,7 +173,8 @@ class Detector:
 
     def _reconstruction_score(self, errors: Floats, level: Floats, batch: Batch) -> Floats:
         distances = self.operation.distances(level, batch.lengths)
-        return reconstruction_score(errors, self._typical, distances)
+        scale = self.manifest.calibration.ratio_scale
+        return reconstruction_score(errors, self._typical, distances, scale)
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
         """Decide on one window of a scored batch; `explain` adds contributions. Raises UnsupportedBudget."""

@@ -16,6 +16,7 @@ NORMAL = "normal"
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+RatioScale = Literal["log", "log1p"]
 Count = Annotated[int, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 # Becomes part of answers, labels and lines: nothing that breaks or hides.
@@ -111,6 +112,8 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     asset_baseline: windows of assets that were commissioned first; None when no data allowed to measure it,
         and then the table of the model's baseline serves.
     held_out: what the normal windows come from, in words.
+    ratio_scale: of the reconstruction's score, see `detector.scores.reconstruction_score`; a manifest that
+        does not say is of a model that is older than the choice.
     """
 
     probability: ProbabilityCalibration
@@ -118,6 +121,7 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     model_baseline: NormalOperation
     asset_baseline: NormalOperation | None
     held_out: str
+    ratio_scale: RatioScale = "log"
 
     def normal_operation(self, by_asset: bool) -> NormalOperation:
         """The table for windows judged by an asset's baseline, or by the model's."""

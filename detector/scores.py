@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ShapeMismatch
-from detector.manifest import ProbabilityCalibration
+from detector.manifest import ProbabilityCalibration, RatioScale
 from detector.statistics import sum_over_steps
 from detector.windows import Bools, Floats, Singles
 
@@ -69,22 +69,27 @@ def classifier_score(logits: NDArray[np.floating]) -> Floats:
     return np.asarray(log_sum - logits[:, 0])
 
 
-def reconstruction_score(errors: Floats, typical: Floats, distances: Floats) -> Floats:
+def reconstruction_score(
+    errors: Floats, typical: Floats, distances: Floats, scale: RatioScale = "log1p"
+) -> Floats:
     """How far a window is from what the model expects of normal operation; larger is stranger.
 
     errors: (windows, sensors), NaN where not observed. typical: (sensors,), > 0, on normal windows.
     distances: (windows,), of the window's level (detector/operation.py).
-    The log of the geometric mean of two ratios, both about 1 in normal operation: the mean error relative to
-    each sensor's typical one, so that a noisy sensor cannot drown the others, and the distance of the levels.
-    The first sees what the course of the readings betrays, the second what only their means together do
-    (docs/decisions/0012). Logarithmic, so that normal windows are roughly Gaussian and a mean and a deviation
-    describe them. NaN when nothing was observed.
+    Of two ratios, both about 1 in normal operation: the mean error relative to each sensor's typical one, so
+    that a noisy sensor cannot drown the others, and the distance of the levels. The first sees what the
+    course of the readings betrays, the second what only their means together do (docs/decisions/0012).
+    scale: `log1p`, the mean of the logarithms of 1 plus each ratio; `log`, the log of their geometric mean,
+    as older models have it (docs/decisions/0027). Logarithms, so that normal windows are roughly Gaussian
+    and a mean and a deviation describe them. NaN when nothing was observed.
     """
     relative = errors / typical
     seen = np.isfinite(relative)
     count = seen.sum(axis=1)
     mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
-    return np.asarray(0.5 * (np.log(mean + _TINY) + np.log(distances + _TINY)))
+    if scale == "log":
+        return np.asarray(0.5 * (np.log(mean + _TINY) + np.log(distances + _TINY)))
+    return np.asarray(0.5 * (np.log1p(mean) + np.log1p(distances)))
 
 
 def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:

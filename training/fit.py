@@ -43,7 +43,7 @@ class Fitting:
     ) -> None:
         """class_weights: float32 (classes,), see training.losses; None: all windows count alike."""
         self.network, self.operation = network, operation
-        self._sampler, self._recipe = sampler, recipe
+        self._sampler, self._recipe, self._class_weights = sampler, recipe, class_weights
         self._optimiser = _OPTIMISERS[recipe.optimiser](recipe.learning_rate)
         self._optimiser.build(network.trainable_variables)
         self._step = tf.function(
@@ -71,6 +71,14 @@ class Fitting:
         self._sampler = WindowSampler(experiments, recipe, classes, rng)
         self.restore(replace(self._first, sampler=self._sampler.state))
         _adapt(self.network, operation)
+
+    def double(self) -> "Fitting":
+        """Another fit from the same first weights, with a network and a step of its own, so that one thread
+        may run it while another runs this one. To be begun with `begin_again`."""
+        network = type(self.network).from_config(self.network.get_config())
+        double = Fitting(network, self._sampler, self._recipe, self.operation, self._class_weights)
+        double._first = self._first
+        return double
 
     @property
     def done(self) -> bool:

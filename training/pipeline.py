@@ -34,7 +34,7 @@ from training.golden import make_golden
 from training.keras_runtime import KERAS_FILE, KerasRuntime
 from training.publish import publish, staging
 from training.recipe import Recipe
-from training.rehearsal import Rehearsal, rehearsals
+from training.rehearsal import Rehearsal, in_company
 from training.run import RunFolder, versions
 from training.split import Split, split
 
@@ -118,8 +118,15 @@ def train(
     rng = np.random.default_rng([recipe.seed, 2])
     fitting = begin(experiments, population, recipe, rng)
     network = fitting.network
+    prepared = {id(experiment.recording): experiment for experiment in experiments}
+    folds = [[prepared[id(recording)] for recording in fold] for fold in parts.folds]
+    # What is to be published though it was interrupted still has to be calibrated.
+    unless = (lambda: False) if run is not None and run.publish_interrupted else stop
     # The staging folder comes first: a store that cannot be written to must say so before, not after.
-    with staging(store, about.name) as folder:
+    with (
+        staging(store, about.name) as folder,
+        in_company(fitting, folds, population, recipe, unless) as stand_ins,
+    ):
         on_stage("Fitting")
         stopped = _fit(fitting, recipe, run, fingerprint([*recordings, *test]), on_step, stop)
         on_stage("Exporting")
@@ -128,12 +135,8 @@ def train(
         uncalibrated = draft(about, parts, population, experiments, recipe, network.count_params(), stopped)
         operation = fitting.operation
         curves = fitting.curves
-        if parts.folds:
-            prepared = {id(experiment.recording): experiment for experiment in experiments}
-            folds = [[prepared[id(recording)] for recording in fold] for fold in parts.folds]
-            # What is to be published though it was interrupted still has to be calibrated.
-            unless = (lambda: False) if run is not None and run.publish_interrupted else stop
-            heard = list(rehearsals(fitting, folds, population, recipe, on_stage, on_step, unless))
+        if folds:
+            heard = stand_ins(on_stage, on_step)
             _end_if(stop, fitting, recipe, run)
         else:
             held_out = [prepare(recording, population, recipe) for recording in parts.calibration]

@@ -127,8 +127,10 @@ class Recipe(BaseModel):
         (1.0, 20.0),
         description="Smallest and largest injected fault, standard deviations; drawn with an even logarithm.",
     )
-    offset_sd: Annotated[float, Field(ge=0)] = Field(
-        0.3, description="Normal windows are moved by random offsets of this deviation."
+    offset_sd: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="Normal windows are moved by random offsets of this deviation; 0.3, or more for a sensor "
+        "whose level wanders and was seen in few windows, unless given.",
     )
     missing_share: Share = Field(0.05, description="Share of windows that lose a sensor or some readings.")
     shorten_share: Share = Field(0.15, description="Share of windows that are cut short.")

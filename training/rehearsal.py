@@ -1,9 +1,13 @@
 """Stand-ins for the final network: what it would say of recordings had it not learnt from them."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -27,6 +31,63 @@ class Rehearsal:
     runtime: Runtime
     operation: Operation
     held_out: Sequence[Experiment]
+
+
+Finish = Callable[[Callable[[str], None], OnStep | None], list[Rehearsal]]
+"""Waits for all rehearsals. Called with `on_stage` and `on_step`, as `rehearsals` is."""
+
+
+@contextmanager
+def in_company(
+    fitting: Fitting,
+    folds: Sequence[Sequence[Experiment]],
+    population: Population,
+    recipe: Recipe,
+    stop: Callable[[], bool],
+) -> Iterator[Finish]:
+    """Rehearsals of a fit that has yet to run: beside it where there is a second core, else after it.
+
+    A step is too small for two cores, but two fits are not. The rehearsals are the same either way. Those
+    under way end with the block. stop: asked from the other thread, too.
+    """
+    if not folds or cores() < 2:
+        yield lambda on_stage, on_step: list(
+            rehearsals(fitting, folds, population, recipe, on_stage, on_step, stop)
+        )
+        return
+    over, watching = Event(), list[OnStep]()
+    double = fitting.double()
+
+    def on_step(step: int, steps: int, reconstruction: float, classification: float) -> None:
+        for watch in watching:
+            watch(step, steps, reconstruction, classification)
+
+    def run() -> list[Rehearsal]:
+        def ended() -> bool:
+            return over.is_set() or stop()
+
+        return list(rehearsals(double, folds, population, recipe, lambda stage: None, on_step, ended))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="stand-ins") as company:
+        running = company.submit(run)
+
+        def finish(on_stage: Callable[[str], None], watch: OnStep | None) -> list[Rehearsal]:
+            on_stage("Stand-ins")
+            watching.extend([] if watch is None else [watch])
+            return running.result()
+
+        try:
+            yield finish
+        finally:
+            over.set()
+
+
+def cores() -> int:
+    """Cores that this process may use, or as many threads as TensorFlow was told to."""
+    told = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    if told.isdigit() and int(told):
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rehearsals(

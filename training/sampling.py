@@ -12,6 +12,7 @@ from history.faults import FAULTS
 from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
+from training.smoothing import offset_deviations
 
 # Share of injected faults that are active from the first step of the window.
 ACTIVE_FROM_START = 0.4
@@ -54,6 +55,12 @@ class WindowSampler:
         self._classes = classes
         self.injected_share = recipe.injected_share or (0.2 if self._faulty else 0.5)
         self.recorded_share = recipe.recorded_share if self._faulty else 0.0
+        # Of each sensor, (sensors,).
+        self.offset_sd = (
+            offset_deviations(self._rows, normal, recipe.window_steps)
+            if recipe.offset_sd is None
+            else np.full(self._rows.shape[1], recipe.offset_sd)
+        )
 
     @property
     def normal_windows(self) -> int:
@@ -99,8 +106,8 @@ class WindowSampler:
 
         steps = np.arange(-recipe.window_steps + 1, 1)
         values = self._rows[ends[:, None] + steps]
-        if recipe.offset_sd:
-            offsets = rng.normal(0.0, recipe.offset_sd, (windows, 1, values.shape[2]))
+        if self.offset_sd.any():
+            offsets = rng.normal(0.0, self.offset_sd, (windows, 1, values.shape[2]))
             values[recorded:] += offsets[recorded:].astype(np.float32)
         observed = np.isfinite(values)
         values = np.where(observed, values, 0.0).astype(np.float32)

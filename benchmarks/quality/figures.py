@@ -16,8 +16,10 @@ from evaluation.rivals import MODEL
 from evaluation.verdict_row import ANOMALOUS, NORMAL, VerdictRow
 from history.recording import Recording
 
-BUDGETS = (0.01, 0.02, 0.05, 0.075, 0.10)
+BUDGETS = (0.01, 0.02, 0.05, 0.06, 0.075, 0.08, 0.10)
 RULES = (AlarmAfter(5, 10), AlarmAfter(10, 10))
+# Budgets of the first rule beside the default: what persistence saves may be spent on a larger one.
+PERSISTENT_BUDGETS = (0.06, 0.075, 0.08, 0.10)
 # Names of settings, beside those of budgets and rules.
 DEFAULT, PROBABLE = "default", "p >= 0.5"
 
@@ -86,11 +88,10 @@ def _file(number: int, evaluations: dict[str, Evaluation]) -> FileFigures:
     judged = {setting: dict(result.judged) for setting, result in results.items()}
     measure = _measure(first, evaluations[DEFAULT])
     for rule in RULES:
-        judged[str(rule)] = {
-            name: count(item.rows[0].file, item.rows, item.ranks, measure, rule)
-            for name, item in first.judged.items()
-            if item.figures is not None
-        }
+        judged[str(rule)] = _persistent(first, rule, measure)
+    for budget in PERSISTENT_BUDGETS:
+        if str(budget) in results:
+            judged[persistent(RULES[0], budget)] = _persistent(results[str(budget)], RULES[0], measure)
     rows = first.judged[MODEL].rows
     probable = [_by_probability(row) for row in rows]
     judged[PROBABLE] = {MODEL: count(first.recording.name, probable, first.judged[MODEL].ranks, measure)}
@@ -113,6 +114,20 @@ def _file(number: int, evaluations: dict[str, Evaluation]) -> FileFigures:
         probability=[round(value, 6) for value in probability],
         faulty=faulty,
     )
+
+
+def persistent(rule: AlarmAfter, budget: float) -> str:
+    """Name of the setting of a rule at a budget that is not the default."""
+    return f"{rule} at {budget}"
+
+
+def _persistent(result: FileResult, rule: AlarmAfter, measure: Measure) -> dict[str, Judged]:
+    """By detector."""
+    return {
+        name: count(item.rows[0].file, item.rows, item.ranks, measure, rule)
+        for name, item in result.judged.items()
+        if item.figures is not None
+    }
 
 
 def _measure(result: FileResult, evaluation: Evaluation) -> Measure:

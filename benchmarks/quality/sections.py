@@ -88,7 +88,7 @@ def write_unlabelled(results: Results) -> str:
     return _join(
         _seeds(figures),
         detection_table(figures, published=True, probable=False),
-        "Alarms that persist, at the default budget:",
+        "Alarms that persist:",
         persistence_table(files_of(figures)),
         f"![AUC by file]({IMAGES}/quality-skab.png)",
     )
@@ -107,7 +107,7 @@ def write_labelled(protocol: Protocol) -> Callable[[Results], str]:
             blocks.append(f"![Probabilities against what came of them]({IMAGES}/quality-reliability.png)")
         else:
             blocks += ["Each folder by itself, at the default budget:", _by_part(figures)]
-        return _join(*blocks, "Alarms that persist, at the default budget:", persistence_table(files))
+        return _join(*blocks, "Alarms that persist:", persistence_table(files))
 
     return write
 
@@ -294,7 +294,7 @@ def write_embedded(results: Results) -> str:
         detection_table({0: {"": figures}}, published=False, probable=True),
         "File by file, at the default budget:",
         table(head, rows),
-        "Alarms that persist, at the default budget:",
+        "Alarms that persist:",
         persistence_table({0: figures.files}),
     )
 

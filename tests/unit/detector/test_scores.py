@@ -87,21 +87,41 @@ def test_a_noisy_sensor_does_not_drown_a_quiet_one():
     # As strange as if the noisy one had risen as many times.
     noisy_is_strange = reconstruction_score(np.array([[80.0, 0.01]]), typical, np.ones(1))
     assert quiet_is_strange == pytest.approx(noisy_is_strange)
-    assert quiet_is_strange[0] > reconstruction_score(np.array([[4.0, 0.01]]), typical, np.ones(1))[0] + 1
+    assert quiet_is_strange[0] > reconstruction_score(np.array([[4.0, 0.01]]), typical, np.ones(1))[0] + 0.8
 
 
-@given(positive, positive, st.floats(1.01, 100))
-def test_reconstruction_score_sees_error_and_distance_alike(error, distance, factor):
+SCALES = ["log", "log1p"]
+
+
+@given(positive, positive, st.floats(1.01, 100), st.sampled_from(SCALES))
+def test_reconstruction_score_sees_error_and_distance_alike(error, distance, factor, scale):
     def score(of_error: float, of_distance: float) -> float:
-        return float(reconstruction_score(np.array([[of_error]]), np.ones(1), np.array([of_distance]))[0])
+        found = reconstruction_score(np.array([[of_error]]), np.ones(1), np.array([of_distance]), scale)
+        return float(found[0])
 
-    assert score(error, distance) == pytest.approx(np.log(np.sqrt(error * distance)), abs=1e-6)
-    assert score(factor * error, distance) == pytest.approx(score(error, factor * distance), abs=1e-6)
+    logarithm = np.log if scale == "log" else np.log1p
+    assert score(error, error) == pytest.approx(logarithm(error), abs=1e-6)
+    assert score(error, distance) == pytest.approx(score(distance, error), abs=1e-6)
     assert score(factor * error, distance) > score(error, distance)
 
 
-def test_a_perfect_window_has_a_finite_score():
-    assert np.isfinite(reconstruction_score(np.zeros((1, 2)), np.ones(2), np.zeros(1))).all()
+def test_a_level_that_lies_exactly_where_it_should_hides_no_error():
+    """Of few sensors a distance near 0 is common, and its logarithm far below that of any error."""
+    errors, distances = np.array([[20.0], [1.0]]), np.array([1e-4, 1.0])
+    strange, ordinary = reconstruction_score(errors, np.ones(1), distances)
+    assert strange > ordinary
+    assert not np.greater(*reconstruction_score(errors, np.ones(1), distances, "log"))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_perfect_window_has_a_finite_score(scale):
+    assert np.isfinite(reconstruction_score(np.zeros((1, 2)), np.ones(2), np.zeros(1), scale)).all()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_window_with_nothing_observed_has_no_score_on_any_scale(scale):
+    nothing = np.full((1, 2), np.nan)
+    assert np.isnan(reconstruction_score(nothing, np.ones(2), np.full(1, np.nan), scale)[0])
 
 
 @pytest.mark.parametrize(
