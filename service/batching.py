@@ -2,6 +2,10 @@
 
 One worker thread per model. It takes whatever is waiting as soon as it is free, so nobody waits for a batch
 to fill: an idle model answers at once, a busy one answers the next batch together.
+
+While a batch runs that is soon done, the event loop waits for it: both need the interpreter, and to take it
+from each other a thousand times a second costs a third of what one core can answer (docs/decisions/0032).
+A batch that takes longer than a turn, whatever it was expected to take, runs beside the event loop.
 """
 
 import asyncio
@@ -25,6 +29,10 @@ from service.pace import Pace
 from service.patience import alarm_of
 
 _SLOWEST_RETRY_S = 60
+# The longest that the event loop waits for a batch.
+TURN_S = 0.01
+# Windows that a turn may hold, however slow the last ones were.
+_LEAST_AT_ONCE = 16
 # Weight of all batches before the newest, in what a window takes.
 _KEPT = 0.9
 _log = logging.getLogger(__name__)
@@ -36,7 +44,7 @@ class BatchObserver(Protocol):
     def batch(
         self, windows: Sequence[Window], batch: Batch, outputs: Outputs, scores: Scores, seconds: float
     ) -> None:
-        """Every batch, in the worker thread. seconds: that the batch took."""
+        """Every batch, in the worker's thread. seconds: that the batch took."""
 
     def waiting(self, windows: int) -> None:
         """How many windows wait, whenever that changes; for one thread at a time."""
@@ -59,13 +67,17 @@ class Judged:
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """Windows that are run together. deadline, submitted: seconds of time.monotonic."""
+    """Windows that are run together. deadline, submitted: seconds of time.monotonic.
+
+    aside: the event loop does not wait for them.
+    """
 
     windows: Sequence[Window]
     options: Options
     deadline: float
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Judged]"
+    aside: bool = False
     submitted: float = field(default_factory=time.monotonic)
     abandoned: bool = False
 
@@ -95,6 +107,10 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._waiting = 0
+        # The event loop in which a turn is to come, and whether it waits for the worker in it.
+        self._turn_due: asyncio.AbstractEventLoop | None = None
+        self._awaited = False
+        self._rested = threading.Event()
         self._busy_since: float | None = None
         self._pace = Pace(_KEPT)
         name = f"{detector.manifest.name}/{detector.manifest.version}"
@@ -113,16 +129,19 @@ class Batcher:
             since is not None and time.monotonic() - since > after_s
         )
 
-    async def judge(self, windows: Sequence[Window], options: Options, deadline: float) -> Judged:
+    async def judge(
+        self, windows: Sequence[Window], options: Options, deadline: float, *, aside: bool = False
+    ) -> Judged:
         """Verdicts in the order of the windows.
 
-        deadline: time.monotonic seconds. Raises QueueFull at once, also where the wait would outlast the
+        deadline: time.monotonic seconds. aside: nobody is in a hurry, and the event loop is to go on.
+        Raises QueueFull at once, also where the wait would outlast the
         deadline; DeadlinePassed, or what the model raises.
         """
         loop = asyncio.get_running_loop()
-        size = self._batch_windows
+        size = self._at_once
         jobs = [
-            _Job(windows[start : start + size], options, deadline, loop, loop.create_future())
+            _Job(windows[start : start + size], options, deadline, loop, loop.create_future(), aside)
             for start in range(0, len(windows), size)
         ]
         self._submit(jobs, len(windows), deadline)
@@ -164,23 +183,60 @@ class Batcher:
             self._jobs.extend(jobs)
             self._waiting += count
             self._observer.waiting(self._waiting)
+            self._ask_for_turn(jobs[0].loop)
+
+    @property
+    def _at_once(self) -> int:
+        """Most windows of a batch: as many as a turn has time for."""
+        return min(max(int(TURN_S / self._pace.each_s), _LEAST_AT_ONCE), self._batch_windows)
+
+    def _ask_for_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On that event loop, holding the lock. A worker that is busy takes by itself what waits."""
+        if self._turn_due is not loop and self._busy_since is None:
+            self._turn_due = loop
+            # Not at once: who has arrived by now is read first, and comes along.
+            loop.call_soon(loop.call_soon, self._turn, loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the worker run what waits, and wait for it if that is soon done."""
+        with self._changed:
+            self._turn_due = None
+            if self._busy_since is not None or not self._jobs:
+                return
+            first = self._jobs[0]
+            self._busy_since = time.monotonic()
+            self._awaited = not first.aside and len(first.windows) * self._pace.each_s <= TURN_S
+            self._rested.clear()
             self._changed.notify()
+        if not self._awaited:
+            return
+        self._rested.wait(TURN_S)
+        with self._changed:
+            self._awaited = False
+            if self._jobs:
+                self._ask_for_turn(loop)
 
     def _work(self) -> None:
         while jobs := self._take():
-            self._busy_since = time.monotonic()
-            try:
-                self._run(jobs)
-            finally:
-                self._busy_since = None
+            self._run(jobs)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Until the next turn; unless something waits, and no event loop for this worker."""
+        with self._changed:
+            going_on = self._closed or (bool(self._jobs) and not self._awaited)
+            self._busy_since = time.monotonic() if going_on else None
+        self._rested.set()
 
     def _take(self) -> list[_Job]:
         """As many waiting jobs as fit one batch, at least one; none only once closed and empty."""
         with self._changed:
             while True:
+                while self._busy_since is None and not self._closed:
+                    self._changed.wait()
                 taken: list[_Job] = []
-                count = 0
-                while self._jobs and (not taken or count + len(self._jobs[0].windows) <= self._batch_windows):
+                count, most = 0, self._at_once
+                while self._jobs and (not taken or count + len(self._jobs[0].windows) <= most):
                     job = self._jobs.popleft()
                     self._waiting -= len(job.windows)
                     # Nobody waits for these any more; running them would only make the others late.
@@ -188,10 +244,13 @@ class Batcher:
                         taken.append(job)
                         count += len(job.windows)
                 self._observer.waiting(self._waiting)
-                if taken or (self._closed and not self._jobs):
+                if taken:
                     return taken
-                if not self._jobs:
-                    self._changed.wait()
+                if not self._jobs:  # nobody waited for any of them
+                    self._busy_since = None
+                    self._rested.set()
+                    if self._closed:
+                        return []
 
     def _run(self, jobs: Sequence[_Job]) -> None:
         started = time.monotonic()

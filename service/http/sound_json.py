@@ -64,7 +64,7 @@ class SoundBody:
             found, lists = self._listed(sensors)
         # Nested lists would be read as if they were not: whether there are more than were counted is seen
         # from the brackets. One inside a text only makes the body odd.
-        if np.count_nonzero(np.frombuffer(self._body, np.uint8) == ord("[")) != lists:
+        if self._body.count(b"[") != lists:
             raise Odd
         return found
 

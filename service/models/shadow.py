@@ -116,7 +116,7 @@ class Shadow:
                 replace(pair.window, values=values, baseline=None if stored is None else stored.baseline)
             )
         options = Options(false_alarm_rate=pairs[0].false_alarm_rate)
-        judged = await challenger.batcher.judge(windows, options, time.monotonic() + _TIMEOUT_S)
+        judged = await challenger.batcher.judge(windows, options, time.monotonic() + _TIMEOUT_S, aside=True)
         labels = _labels(live, challenger)
         difference = self._metrics.challenger_difference(*labels)
         for pair, verdict in zip(fitting, judged.verdicts, strict=True):
