@@ -59,12 +59,12 @@ class SoundBody:
         """What is told of each window, its readings left empty; and those, float64 (steps, sensors), NaN
         missing. Raises Odd."""
         if self._windows is None:  # the shorthand: rows, and nothing else about them
-            found, lists = [(wire.Window(), _from_rows(self._rows, len(sensors)))], 1 + len(self._rows)
+            found, lists = [(_NOTHING_MORE, _from_rows(self._rows, len(sensors)))], 1 + len(self._rows)
         else:
             found, lists = self._listed(sensors)
         # Nested lists would be read as if they were not: whether there are more than were counted is seen
         # from the brackets. One inside a text only makes the body odd.
-        if self._body.count(b"[") != lists:
+        if np.count_nonzero(np.frombuffer(self._body, np.uint8) == ord("[")) != lists:
             raise Odd
         return found
 
@@ -126,10 +126,15 @@ def _from_columns(columns: dict[str, Any], sensors: tuple[str, ...]) -> Floats:
 def _from_rows(rows: Any, sensors: int) -> Floats:
     if not isinstance(rows, simdjson.Array):
         raise Odd
-    read = _numbers(list(rows))
-    if read.shape[1] != sensors:
+    try:
+        lengths = {len(row) for row in rows}  # type: ignore[arg-type]
+        # All at once: of a row that is no list, or has lists inside, the brackets tell.
+        read = np.frombuffer(rows.as_buffer(of_type="d"), np.float64) if lengths == {sensors} else None
+    except TypeError:  # something in it is no number
+        return _numbers(list(rows))
+    if read is None or len(read) != len(rows) * sensors:
         raise Odd
-    return read
+    return read.reshape(-1, sensors)
 
 
 def _numbers(lists: Sequence[Any]) -> Floats:
