@@ -1,9 +1,11 @@
 """`offnormal serve`: the microservice, in this process or in several workers of it."""
 
+import gc
 import json
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,11 +73,12 @@ def serve(
         "keys_file": keys_file,
         "allow_anonymous": allow_anonymous,
     }
-    settings = read_settings({name: value for name, value in given.items() if value is not None})
-    check_store(settings)
-    check_state(settings)
-    check_tls(settings)
-    check_grpc(settings)
+    with uncollected():
+        settings = read_settings({name: value for name, value in given.items() if value is not None})
+        check_store(settings)
+        check_state(settings)
+        check_tls(settings)
+        check_grpc(settings)
     listener = listen(settings)
     take_all_descriptors(settings)
     with listener:
@@ -83,6 +86,16 @@ def serve(
             run(settings, listener)
         else:
             run_workers(settings, listener)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: it finds nothing in what is imported, and takes a sixth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def read_settings(options: dict[str, Any]) -> "Settings":
@@ -196,8 +209,9 @@ def take_all_descriptors(settings: "Settings") -> None:
 
 def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
-    from cli.server import ListeningServer, settle
-    from service.app import create_app
+    with uncollected():
+        from cli.server import ListeningServer, settle
+        from service.app import create_app
 
     url = address_of(listener, settings)
 
