@@ -31,8 +31,6 @@ from service.patience import alarm_of
 _SLOWEST_RETRY_S = 60
 # The longest that the event loop waits for a batch.
 TURN_S = 0.01
-# Windows that a turn may hold, however slow the last ones were.
-_LEAST_AT_ONCE = 16
 # Weight of all batches before the newest, in what a window takes.
 _KEPT = 0.9
 _log = logging.getLogger(__name__)
@@ -139,7 +137,7 @@ class Batcher:
         deadline; DeadlinePassed, or what the model raises.
         """
         loop = asyncio.get_running_loop()
-        size = self._at_once
+        size = self._batch_windows
         jobs = [
             _Job(windows[start : start + size], options, deadline, loop, loop.create_future(), aside)
             for start in range(0, len(windows), size)
@@ -184,11 +182,6 @@ class Batcher:
             self._waiting += count
             self._observer.waiting(self._waiting)
             self._ask_for_turn(jobs[0].loop)
-
-    @property
-    def _at_once(self) -> int:
-        """Most windows of a batch: as many as a turn has time for."""
-        return min(max(int(TURN_S / self._pace.each_s), _LEAST_AT_ONCE), self._batch_windows)
 
     def _ask_for_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """On that event loop, holding the lock. A worker that is busy takes by itself what waits."""
@@ -235,8 +228,8 @@ class Batcher:
                 while self._busy_since is None and not self._closed:
                     self._changed.wait()
                 taken: list[_Job] = []
-                count, most = 0, self._at_once
-                while self._jobs and (not taken or count + len(self._jobs[0].windows) <= most):
+                count = 0
+                while self._jobs and (not taken or count + len(self._jobs[0].windows) <= self._batch_windows):
                     job = self._jobs.popleft()
                     self._waiting -= len(job.windows)
                     # Nobody waits for these any more; running them would only make the others late.

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     queue_windows: PositiveInt = Field(
         4096, description="Windows that may wait for one model; beyond it requests get 429."
     )
-    batch_windows: PositiveInt = Field(256, description="Most windows that are run at once.")
+    batch_windows: PositiveInt = Field(64, description="Most windows that are run at once.")
     max_head_kb: PositiveInt = Field(
         64, description="Largest head of a request, kilobytes: its line and all headers."
     )
