@@ -39,8 +39,8 @@ async def judge(task: Task, resources: Resources, deadline: float, facts: Facts)
         for entry in task.entries:
             if isinstance(entry, wire.FailedResult):
                 resources.metrics.rejected_windows(entry.error.code)[0] += 1
-        if not read:
-            return []
+    if not read:
+        return []
     windows = await _with_baselines(task, read, resources)
     judged = await task.model.batcher.judge(windows, task.options, deadline)
     stage_seconds = resources.metrics.stage_seconds
