@@ -1,6 +1,7 @@
 """HTTP as uvicorn speaks it, with bounds on what it would take without end: heads, and connections."""
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -8,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from cli.patience import PatientProtocol
 from cli.rest import Rest
 from cli.unread import unread_s
+from service.http.gate import ALWAYS
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -59,7 +61,7 @@ class LimitedProtocol(PatientProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if size > self.max_head_bytes:
             self._refuse(431, _HEAD_TOO_LARGE)
             raise _HeadTooLarge
@@ -74,7 +76,9 @@ class LimitedProtocol(PatientProtocol):
         if not gate.concerns(scope):
             super()._start_asgi_task(cycle, app)
             return
-        error = gate.refuses(scope, unread_s(self.transport))
+        # So few callers are let in however late it is.
+        waited_s = unread_s(self.transport) if len(self.connections) > ALWAYS else 0.0
+        error = gate.refuses(scope, waited_s)
         if error is None:
             turn = gate.let_in(scope)
             if cycle.more_body:

@@ -14,7 +14,7 @@ from service.errors import QueueFull
 from service.pace import Pace
 
 # So many are let in whatever was measured: one request that was held up must not close the door.
-_ALWAYS = 16
+ALWAYS = 16
 # Of the last hundred requests or so.
 _KEPT = 0.99
 # Seldom asked for, by few, and long: to wait for these is no sign of too much work.
@@ -38,7 +38,7 @@ class Line:
     @property
     def wait_s(self) -> float:
         """What the next one would wait, by the pace of the last; 0 for as many as are always let in."""
-        return self._waiting * self._pace.each_s if self._waiting >= _ALWAYS else 0.0
+        return self._waiting * self._pace.each_s if self._waiting >= ALWAYS else 0.0
 
     @property
     def waiting(self) -> int:
