@@ -105,9 +105,8 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._waiting = 0
-        # The event loop in which a turn is to come, and whether it waits for the worker in it.
+        # The event loop in which a turn is to come.
         self._turn_due: asyncio.AbstractEventLoop | None = None
-        self._awaited = False
         self._rested = threading.Event()
         self._busy_since: float | None = None
         self._pace = Pace(_KEPT)
@@ -197,17 +196,12 @@ class Batcher:
             if self._busy_since is not None or not self._jobs:
                 return
             first = self._jobs[0]
+            soon = not first.aside and len(first.windows) * self._pace.each_s <= TURN_S
             self._busy_since = time.monotonic()
-            self._awaited = not first.aside and len(first.windows) * self._pace.each_s <= TURN_S
             self._rested.clear()
             self._changed.notify()
-        if not self._awaited:
-            return
-        self._rested.wait(TURN_S)
-        with self._changed:
-            self._awaited = False
-            if self._jobs:
-                self._ask_for_turn(loop)
+        if soon:
+            self._rested.wait(TURN_S)
 
     def _work(self) -> None:
         while jobs := self._take():
@@ -215,10 +209,12 @@ class Batcher:
             self._rest()
 
     def _rest(self) -> None:
-        """Until the next turn; unless something waits, and no event loop for this worker."""
+        """Until the next turn, unless something waits."""
         with self._changed:
-            going_on = self._closed or (bool(self._jobs) and not self._awaited)
-            self._busy_since = time.monotonic() if going_on else None
+            if self._jobs or self._closed:
+                self._busy_since = time.monotonic()
+                return
+            self._busy_since = None
         self._rested.set()
 
     def _take(self) -> list[_Job]:
