@@ -33,7 +33,6 @@ END_S = 3.0
 def settle() -> None:
     """Have the garbage collector pass over what is there once models are loaded. It stays; to look through it
     again and again would cost each request some microseconds."""
-    gc.collect()
     gc.freeze()
 
 
