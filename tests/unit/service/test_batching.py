@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -203,6 +204,51 @@ def test_event_loop_stays_free_while_the_network_runs(batcher: Batcher, stage: S
         return ticks
 
     assert asyncio.run(run()) == 20
+
+
+def test_requests_that_arrive_together_are_run_together(batcher: Batcher, stage: Stage) -> None:
+    async def run() -> None:
+        await asyncio.gather(*(batcher.judge(windows(1), Options(), soon()) for _ in range(5)))
+
+    asyncio.run(run())
+    assert stage.sizes == [5]
+
+
+def test_event_loop_does_not_wait_for_what_is_run_aside(
+    batcher: Batcher, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.batching.TURN_S", 20.0)
+
+    async def run() -> None:
+        stage.open.clear()
+        task = asyncio.create_task(batcher.judge(windows(1), Options(), soon(), aside=True))
+        await until_reached(stage)
+        stage.open.set()  # by the event loop, or by nobody
+        assert len((await task).verdicts) == 1
+
+    started = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - started < 10
+
+
+def test_event_loop_waits_for_what_is_soon_done(
+    batcher: Batcher, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.batching.TURN_S", 20.0)
+    turns: list[float] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        stage.open.clear()
+        task = asyncio.create_task(batcher.judge(windows(1), Options(), soon()))
+        threading.Timer(0.3, stage.open.set).start()
+        while not task.done():
+            turns.append(loop.time())
+            await asyncio.sleep(0)
+        await task
+
+    asyncio.run(run())
+    assert max(later - earlier for earlier, later in pairwise(turns)) > 0.2
 
 
 def test_closing_answers_what_waits_and_takes_nothing_more(batcher: Batcher, stage: Stage) -> None:
