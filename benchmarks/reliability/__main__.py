@@ -28,7 +28,7 @@ _OVERLOADS = {16: 1.0, 1: 1 / 3}
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.5, help="Length of the soak.")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=1.0, help="Length of the soak.")] = 60.0,
     overload_s: Annotated[
         float,
         typer.Option(min=5.0, help="Length of the overload by batches, seconds; by single windows, a third."),
