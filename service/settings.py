@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         100_000, description="Most steps of one window, and rows of one commissioning."
     )
     queue_windows: PositiveInt = Field(
-        4096, description="Windows that may wait for one model; beyond it requests get 429."
+        8192, description="Windows that may wait for one model; beyond it requests get 429."
     )
     batch_windows: PositiveInt = Field(64, description="Most windows that are run at once.")
     max_head_kb: PositiveInt = Field(

@@ -12,6 +12,8 @@ from service.http.problems import kind_of
 from service.http.request_log import RAW_ID_HEADER, Beside, Facts, facts_of, id_of, report
 from service.measuring.metrics import Metrics
 
+_FULL = kind_of(QueueFull("")).code
+
 
 class Admission:
     """ASGI middleware that answers with 429, before anything is done, whom the gate does not let in.
@@ -48,7 +50,7 @@ class Admission:
         try:
             await self._app(scope, receive_noting, send)
         finally:
-            turn.leave()
+            turn.leave(refused=facts_of(Request(scope)).error_code == _FULL)
 
 
 class Brief:

@@ -20,11 +20,15 @@ _KEPT = 0.99
 # Seldom asked for, by few, and long: to wait for these is no sign of too much work.
 _APART = ("/assets", "/models")
 _SLOWEST_RETRY_S = 60
+# So long a request whose body is still to come keeps its place; a slower one keeps nobody out.
+_BODY_S = 1.0
 TURN = "offnormal.turn"
 
 
 class Line:
-    """Requests that have arrived whole and wait for their answer. Used by the event loop alone.
+    """Requests that have arrived whole and wait for their answer, and those let in whose body is on its way:
+    large bodies arrive in pieces, many at once, and all of them would be let in before the first is whole.
+    Used by the event loop alone.
 
     clock: seconds, never going back.
     """
@@ -34,46 +38,69 @@ class Line:
         self._pace = Pace(_KEPT)
         self._waiting = 0
         self._since = 0.0
+        # By when each gives up its place, the earliest first.
+        self._coming: dict[object, float] = {}
 
     @property
     def wait_s(self) -> float:
         """What the next one would wait, by the pace of the last; 0 for as many as are always let in."""
-        return self._waiting * self._pace.each_s if self._waiting >= ALWAYS else 0.0
+        before = self.waiting
+        return before * self._pace.each_s if before >= ALWAYS else 0.0
 
     @property
     def waiting(self) -> int:
-        return self._waiting
+        """How many are before the next one."""
+        now = self._clock()
+        while self._coming and self._coming[late := next(iter(self._coming))] < now:
+            del self._coming[late]
+        return self._waiting + len(self._coming)
+
+    def expect(self, comer: object) -> None:
+        """One more is let in, and its body not there yet."""
+        self._coming[comer] = self._clock() + _BODY_S
+
+    def expect_no_more(self, comer: object) -> None:
+        """It has come, or never will."""
+        self._coming.pop(comer, None)
 
     def join(self) -> None:
         if self._waiting == 0:
             self._since = self._clock()
         self._waiting += 1
 
-    def leave(self) -> None:
-        """Answered. Time in which nobody waited does not count."""
-        now = self._clock()
-        self._pace.took(1, now - self._since)
-        self._since = now
+    def leave(self, refused: bool = False) -> None:
+        """Answered. Time in which nobody waited does not count, and whoever was refused after all, by a queue
+        that is full, is no sign of how fast the others are answered."""
         self._waiting -= 1
+        if not refused:
+            now = self._clock()
+            self._pace.took(1, now - self._since)
+            self._since = now
 
 
 class Turn:
-    """One request's place in the line, taken once it has arrived whole. Either may be called again."""
+    """One request's place in the line: kept for it from its head on, taken once it has arrived whole.
+
+    Either may be called again.
+    """
 
     __slots__ = ("_left", "_line", "_taken")
 
     def __init__(self, line: Line) -> None:
         self._line = line
         self._taken = self._left = False
+        line.expect(self)
 
     def take(self) -> None:
         if not self._taken and not self._left:
             self._taken = True
+            self._line.expect_no_more(self)
             self._line.join()
 
-    def leave(self) -> None:
+    def leave(self, refused: bool = False) -> None:
         if self._taken and not self._left:
-            self._line.leave()
+            self._line.leave(refused)
+        self._line.expect_no_more(self)
         self._left = True
 
 

@@ -162,7 +162,7 @@ def test_issues_of_readings_are_counted(fresh: CheckedClient) -> None:
 
 def test_limits_and_load_of_the_service_are_shown(fresh: CheckedClient) -> None:
     send(fresh, rows())
-    assert value(fresh, "offnormal_queue_windows_limit") == 4096
+    assert value(fresh, "offnormal_queue_windows_limit") == 8192
     assert value(fresh, "offnormal_body_bytes_limit") == 256_000_000
     assert value(fresh, "offnormal_body_bytes") == 0
     assert value(fresh, "offnormal_requests_in_progress") == 1  # the scrape itself

@@ -346,7 +346,7 @@ def test_limits_of_the_service_are_those_that_were_set(trained_store: Path, tmp_
     with workers(2, trained_store, tmp_path, OFFNORMAL_MAX_BODIES_MB="80") as server:
         samples = scrape(server)
         assert value(samples, "offnormal_body_bytes_limit") == 80_000_000
-        assert value(samples, "offnormal_queue_windows_limit") == 2 * 4096
+        assert value(samples, "offnormal_queue_windows_limit") == 2 * 8192
         assert value(samples, "offnormal_ready") == 1
 
 

@@ -65,6 +65,39 @@ def test_few_are_always_let_in_however_slow_it_was(clock: Clock) -> None:
     assert line.wait_s > 1
 
 
+def test_who_is_refused_after_all_says_nothing_about_the_pace(line: Line, clock: Clock) -> None:
+    for _ in range(500):
+        line.join()
+        line.join()
+        line.leave(refused=True)
+        clock.now += 0.01
+        line.leave()
+    for _ in range(100):
+        line.join()
+    assert line.wait_s == pytest.approx(1.0, rel=0.02)
+
+
+def test_large_bodies_on_their_way_have_their_place(line: Line) -> None:
+    """Else all whose heads are read in one turn of the event loop would be let in, however many."""
+    turns = [Turn(line) for _ in range(100)]
+    assert line.wait_s == pytest.approx(1.0, rel=0.02)
+    for turn in turns[:50]:
+        turn.take()
+    for turn in turns[80:]:
+        turn.leave()
+    assert line.waiting == 80
+
+
+def test_body_that_does_not_come_keeps_nobody_out(line: Line, clock: Clock) -> None:
+    turns = [Turn(line) for _ in range(100)]
+    clock.now += 1.1
+    late = Turn(line)
+    assert line.waiting == 1
+    late.take()
+    turns[0].take()
+    assert line.waiting == 2
+
+
 POST = {"type": "http", "method": "POST", "path": "/classify"}
 
 
