@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 BACKLOG = 2048
+_NEW_OBJECTS = 20_000
 # Accepted in one go, before requests are looked after again.
 _AT_ONCE = 128
 # How long nothing is accepted when there is no descriptor left for it.
@@ -31,9 +32,11 @@ END_S = 3.0
 
 
 def settle() -> None:
-    """Have the garbage collector pass over what is there once models are loaded. It stays; to look through it
-    again and again would cost each request some microseconds."""
+    """Have the garbage collector pass over what is there once models are loaded, and look for more only when
+    so many objects are new. What is there stays; to look through it, and through what requests under way
+    hold, again and again would cost each of them some microseconds."""
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
 
 
 class TakingServer(uvicorn.Server):
