@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -177,12 +176,9 @@ BY_CODE: Mapping[str, Kind] = {kind.code: kind for kind in KINDS.values()}
 
 def kind_of(error: BaseException) -> Kind:
     """The entry of the nearest class; anything unforeseen is internal."""
-    return _kind_of(type(error))
-
-
-@lru_cache(256)
-def _kind_of(error: type[BaseException]) -> Kind:
-    return next((KINDS[base] for base in error.__mro__ if base in KINDS), INTERNAL)
+    return KINDS.get(type(error)) or next(
+        (KINDS[base] for base in type(error).__mro__ if base in KINDS), INTERNAL
+    )
 
 
 def problem_of(error: BaseException, request_id: str | None = None) -> Problem:
