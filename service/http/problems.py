@@ -33,7 +33,7 @@ INTERNAL = Kind(
     "A defect of the service. The log has one line with the same request id; the answer says no more.",
 )
 
-KINDS: Mapping[type[Exception], Kind] = {
+KINDS: Mapping[type[BaseException], Kind] = {
     errors.NotJson: Kind(
         "not_json",
         400,
