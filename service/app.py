@@ -24,6 +24,7 @@ from service.http import asset_routes, classify, docs_page, model_routes, openap
 from service.http.admission import Admission, Brief
 from service.http.body import BodyBudget
 from service.http.doors import DOORS, refusal
+from service.http.enclosed import EnclosedApi
 from service.http.gate import Gate
 from service.http.keys import KeyFile, Keyring
 from service.http.problems import from_http, kind_of
@@ -112,7 +113,14 @@ def create_app(
             await asyncio.to_thread(tracing.close)
         resources.pool.shutdown()
 
-    app = FastAPI(
+    app = EnclosedApi(
+        around=[
+            *([] if tracing is None else [tracing.middleware()]),
+            Middleware(RequestLog, metrics=metrics, beside=security.beside, refuse=refusal),
+            Middleware(Admission, gate=gate),
+            *cors(settings.origins),
+            Middleware(ShortWay, router=classify.router, refuse=_refuse),
+        ],
         title="Offnormal",
         version=release(),
         lifespan=lifespan,
@@ -123,18 +131,12 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         # The framework's own would tell a collector the messages of errors, which may quote a reading.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=[
-            *([] if tracing is None else [tracing.middleware()]),
-            Middleware(RequestLog, metrics=metrics, beside=security.beside, refuse=refusal),
-            Middleware(Admission, gate=gate),
-            *cors(settings.origins),
-            Middleware(ShortWay, router=classify.router, refuse=_refuse),
-        ],
         exception_handlers={
             ServiceError: _refuse,
             DetectorError: _refuse,
             HTTPException: _refuse_http,
             RequestValidationError: _refuse_parameter,
+            Exception: _refuse,
         },
     )
     app.state.starting = threading.Event()

@@ -17,6 +17,7 @@ import pytest
 from detector.windows import Batch
 from service.app import create_app
 from service.http.problems import BY_CODE, KINDS
+from service.models import Models
 from tests.contract.app import CheckedClient, faulty, gated, rows, running, settings_for, until
 from tests.contract.test_operations import value
 
@@ -273,6 +274,22 @@ def test_internal_error_shows_a_request_id_and_nothing_of_the_inside(
     assert record.fields["request_id"] == response.json()["request_id"]
     assert record.fields["error"]["type"] == "RuntimeError"
     assert "secret" not in str(record.fields)
+
+
+def test_internal_error_of_any_route_is_a_problem_document(
+    trained_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: Models) -> None:
+        raise RuntimeError("secret")
+
+    with running(settings_for(trained_store, tmp_path / "state")) as client:
+        monkeypatch.setattr(Models, "default_name", broken)
+        response = client.get("/models")
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (500, "internal_error")
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert "secret" not in response.text
+    assert [each.getMessage() for each in caplog.records].count("unforeseen error") == 1
 
 
 def test_full_queue_says_when_to_come_back(trained_store: Path, tmp_path: Path) -> None:
