@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class EnclosedApi(FastAPI):
     """FastAPI with all middlewares outside of it.
 
-    Given the usual way, they stand within three of its own and its telemetry, which look at every request even
-    where nothing is asked of them, and cost the short way (service/http/short_way.py) more than its route does.
+    Given the usual way, they stand within its telemetry and three of its own, which look at every request,
+    asked or not: a cost that the short way (service/http/short_way.py) need not bear.
 
     around: the outermost first.
     """
