@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from detector.errors import DetectorError
 from detector.onnx_runtime import OnnxRuntime
@@ -44,6 +45,25 @@ from service.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 Loaded = Callable[[Resources], Awaitable[None]]
+
+
+class Service(FastAPI):
+    """The framework without those of its layers that have nothing to do here: for telemetry, which is off,
+    limits of bodies, which `read_body` has, and errors nobody foresaw, which `RequestLog` answers."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        outermost: Any = self.user_middleware[0].cls
+        app: Any = super().build_middleware_stack()
+        while not isinstance(app, outermost):
+            app = app.app
+        return cast("ASGIApp", app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.middleware_stack is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
 
 
 def create_app(
@@ -112,7 +132,7 @@ def create_app(
             await asyncio.to_thread(tracing.close)
         resources.pool.shutdown()
 
-    app = FastAPI(
+    app = Service(
         title="Offnormal",
         version=release(),
         lifespan=lifespan,
