@@ -1,31 +1,37 @@
-"""The command `offnormal`. Every command is one module; what is heavy is imported when a command runs."""
+"""The command `offnormal`. Each command is a module, imported when asked for; what is heavy, when it runs."""
 
 import logging
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from cli.challenge import challenge
-from cli.check import check
-from cli.compare import compare
 from cli.console import fail, warn
 from cli.errors import message_of
-from cli.evaluate import evaluate
-from cli.example import example
-from cli.inspect import inspect
-from cli.promote import promote
-from cli.replay import replay
-from cli.rollback import rollback
-from cli.score import score
-from cli.serve import serve
-from cli.simulate import simulate
-from cli.train import train
-from cli.tune import tune
+
+_PANELS = {
+    "Serve": ("serve", "replay", "simulate", "example"),
+    "Versions": ("promote", "rollback", "challenge"),
+    "Train": ("check", "train", "tune", "evaluate", "compare"),
+    "Use": ("score", "inspect"),
+}
+_PANEL_OF = {command: panel for panel, commands in _PANELS.items() for command in commands}
 
 
 class Commands(TyperGroup):
     """Turns errors that were foreseen into one line and exit code 1; usage errors are 2, interrupts 130."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(_PANEL_OF)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        # All of them for a name that is none: the error suggests one that is like it.
+        for name in [cmd_name] if cmd_name in _PANEL_OF else _PANEL_OF:
+            if name not in self.commands:
+                self.add_command(_imported(name))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -78,14 +84,11 @@ def offnormal(
         logger.addHandler(_Warnings(logging.WARNING))
 
 
-for panel, commands in {
-    "Serve": (serve, replay, simulate, example),
-    "Versions": (promote, rollback, challenge),
-    "Train": (check, train, tune, evaluate, compare),
-    "Use": (score, inspect),
-}.items():
-    for command in commands:
-        app.command(rich_help_panel=panel)(command)
+def _imported(name: str) -> Any:
+    """The command that the function `name` of the module `cli.name` is."""
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    alone.command(rich_help_panel=_PANEL_OF[name])(getattr(import_module(f"cli.{name}"), name))
+    return typer.main.get_command(alone)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from cli.answering import WholeAnswer
 from cli.patience import PatientProtocol
 from cli.rest import Rest
 from cli.unread import unread_s
@@ -70,6 +71,7 @@ class LimitedProtocol(PatientProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Ask at the head of the request whether it is let in: until its body is read, it cost little."""
+        cycle.__class__ = WholeAnswer  # which uvicorn makes by itself, of its own class
         resources = self._resources
         gate, brief = resources.gate, resources.brief
         scope = cast("Scope", cycle.scope)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from cli.connections import Connections, Worker
-from cli.console import err, fail, note, warn
+from cli.console import fail, note, say, warn
 from cli.worker_channel import ALL_READY, UNREADY, Assignment, Word, assign
 from service.http.keys import read_keys
 from service.measuring.ledger import LedgerFiles
@@ -164,7 +164,7 @@ class Supervisor:
 
     def _is_ready(self, worker: Worker, word: Word) -> None:
         if not word.answers and not self._all_ready:
-            err.print(word.text, markup=False, soft_wrap=True)
+            say(word.text)
             self._fail(f"worker {worker.number + 1} has no default model to answer with")
             return
         worker.ready = True
@@ -176,7 +176,7 @@ class Supervisor:
             self._all_ready = self._connections.only_ready = True
             for each in self._workers.values():
                 each.order(ALL_READY)
-            err.print(self._announcement, markup=False, soft_wrap=True)
+            say(self._announcement)
 
     def _fail(self, message: str) -> None:
         """End the whole service; the first reason is the one that is told."""

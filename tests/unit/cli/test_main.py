@@ -62,6 +62,23 @@ def test_help_and_usage_errors_load_no_heavy_library() -> None:
     assert result.stdout == "[]\n"
 
 
+def test_command_that_is_not_there_is_told_what_is_like_it() -> None:
+    assert "Did you mean 'serve'" in CliRunner().invoke(app, ["srve"]).stderr
+
+
+def test_command_imports_no_other_and_says_things_without_rich() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from cli.main import app\n"
+        "result = CliRunner().invoke(app, ['serve', '--models', 'nowhere'])\n"
+        "found = [name for name in ('rich.console', 'cli.train', 'cli.replay') if name in sys.modules]\n"
+        "print(result.exit_code, found)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout == "1 []\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["score"], ["score", "--nonsense"], ["replay", "nowhere.csv"]],
