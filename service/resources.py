@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Up to this size, work on a body is done at once: handing it to a thread would take longer than the work.
 SMALL_BODY_BYTES = 100_000
-# The same where the work is quick, no longer than the event loop waits for a batch. A thread would keep the
-# interpreter from it nearly as long, and finds no memory of its own in the cache (docs/decisions/0015).
+# The same where the work is quick, about as long as the event loop waits for a batch. A thread would keep the
+# interpreter from it all the same, and get its memory from the system anew each time (docs/decisions/0015).
 QUICK_BODY_BYTES = 2_500_000
 
 
