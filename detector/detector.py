@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from detector.artefact import Artefact, open_artefact, replay_golden
 from detector.baseline import Baseline, commission
-from detector.contributions import contributions
+from detector.contributions import contributions, explain
 from detector.errors import BaselineRefused, UnsupportedBudget
 from detector.manifest import Level, Manifest
 from detector.onnx_runtime import OnnxRuntime
@@ -28,7 +29,7 @@ from detector.scores import (
     threshold,
 )
 from detector.statistics import levels, window_statistics
-from detector.verdict import DecidedBy, Ruling, Verdict
+from detector.verdict import Contribution, DecidedBy, Ruling, Verdict
 from detector.windows import Batch, Bools, Floats, segments, stack, window_ends, windows_ending_at
 
 # Windows that are run at once where many are to be scored: enough to keep the processor busy, small
@@ -38,8 +39,7 @@ BATCH_WINDOWS = 256
 _MOST_LIMITS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """One window to be judged.
 
     values: float64 (steps, sensors), engineering units, oldest first, NaN missing; at most the model's steps.
@@ -207,15 +207,9 @@ class Detector:
             by_asset_baseline=baseline is not None,
         )
 
-    def explain(self, verdict: Verdict, scores: Scores, index: int, evidence: Floats) -> Verdict:
-        """A verdict with each sensor's contribution, unless there is none to explain.
-
-        evidence: (sensors,), of the window (`evidence`), best had for all windows of a batch at once.
-        """
-        if verdict.ruling is Ruling.CANNOT_JUDGE:
-            return verdict
-        told = contributions(evidence, scores.sensor_errors[index], self.sensors)
-        return replace(verdict, contributions=told)
+    def contributions(self, scores: Scores, evidence: Floats) -> list[tuple[Contribution, ...]]:
+        """Of each window of a scored batch, for `explain`. evidence: (windows, sensors), from `evidence`."""
+        return contributions(evidence, scores.sensor_errors, self.sensors)
 
     def judge(self, windows: Sequence[Window], options: Options = Options()) -> list[Verdict]:
         """Score and decide on windows that share their options, in batches."""
@@ -224,8 +218,8 @@ class Detector:
             scores = self.score(part)
             ruled = [self.verdict(w, scores, i, options) for i, w in enumerate(part)]
             if options.explain:
-                evidence = self.evidence(scores, range(len(part)))
-                ruled = [self.explain(v, scores, i, evidence[i]) for i, v in enumerate(ruled)]
+                told = self.contributions(scores, self.evidence(scores, range(len(part))))
+                ruled = list(map(explain, ruled, told))
             verdicts += ruled
         return verdicts
 

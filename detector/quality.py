@@ -1,9 +1,11 @@
 """What is wrong with the readings of a window, before anything is said about the machine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from detector.manifest import Manifest
@@ -34,8 +36,7 @@ class Issue:
     issue: str
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(Struct, frozen=True):
     """observed: share of readings present, 0..1, over the sensors that are judged.
 
     steps: how many steps were judged. judgeable: False when too little is alive for a verdict.

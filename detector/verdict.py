@@ -1,8 +1,8 @@
 """The answer for one window."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from detector.quality import Quality
 from detector.windows import Floats
@@ -24,7 +24,7 @@ class DecidedBy(StrEnum):
     STUCK_SENSOR = "stuck_sensor"
 
 
-class Contribution(NamedTuple):
+class Contribution(Struct, frozen=True):
     """share: of the evidence that the window is strange, 0..1, all sensors sum to 1.
 
     error: mean squared reconstruction error of the sensor, standard deviations².
@@ -35,8 +35,7 @@ class Contribution(NamedTuple):
     error: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What the model says of one window. Nothing but `ruling` and `quality` is given where it cannot judge.
 
     probabilities: one per class of the model, in its order, summing to 1.

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from service.http.admission import Brief
 
 T = TypeVar("T")
-# Below this size, work on a body is done at once: handing it to a thread would take longer than the work.
+# Up to this size, work on a body is done at once: handing it to a thread would take longer than the work.
 SMALL_BODY_BYTES = 100_000
+# The same where the work is quick, about as long as the event loop waits for a batch. A thread would keep the
+# interpreter from it all the same, and get its memory from the system anew each time (docs/decisions/0015).
+QUICK_BODY_BYTES = 2_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,12 @@ class Resources:
             facts.fields["key"] = key.name
             self.rates.take(key.name, key.requests_per_s)
 
-    async def work(self, size: int, function: Callable[[], T]) -> T:
-        """Run a function whose cost grows with `size`, bytes, without holding up other requests."""
-        if size <= SMALL_BODY_BYTES:
+    async def work(self, size: int, function: Callable[[], T], at_once: int = SMALL_BODY_BYTES) -> T:
+        """Run a function whose cost grows with `size`, bytes, without holding up other requests.
+
+        at_once: up to which size it holds up nobody for long.
+        """
+        if size <= at_once:
             return function()
         return await asyncio.get_running_loop().run_in_executor(self.pool, function)
 

@@ -24,7 +24,7 @@ from service.http.sound_json import Odd, SoundBody
 from service.http.window_reader import ReadWindow, check_asset
 from service.judging import Task, judge
 from service.models import Models
-from service.resources import ForClassifying, deadline_of
+from service.resources import QUICK_BODY_BYTES, SMALL_BODY_BYTES, ForClassifying, deadline_of
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -58,7 +58,9 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
         body = await read_body(request, resources.settings.max_body_bytes, deadline, hold)
         started = time.perf_counter()
         read = partial(_read, body, query, resources.models, resources.settings)
-        understood = await resources.work(len(body), read)
+        understood = await resources.work(
+            len(body), read, SMALL_BODY_BYTES if kind == CSV else QUICK_BODY_BYTES
+        )
         task = understood.task if isinstance(understood, TableTask) else understood
         if as_csv:
             check_reconstruct(
@@ -79,7 +81,10 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             return msgspec.json.encode(wire.ClassifyResponse(task.model.ref, results))
 
         started = time.perf_counter()
-        content = await resources.work(len(body), encode)
+        numbers_only = not (as_csv or task.options.reconstruct or kind == CSV)
+        content = await resources.work(
+            len(body), encode, QUICK_BODY_BYTES if numbers_only else SMALL_BODY_BYTES
+        )
         stage_seconds("encode").observe(seconds := time.perf_counter() - started)
         facts.stage("encode", seconds)
     return Response(content, media_type=CSV) if as_csv else answers.EncodedJson(content)

@@ -44,7 +44,7 @@ def read_windows(body: bytes, sensors: tuple[str, ...]) -> Floats:
             expected=_EXPECTED,
         )
     flat = np.frombuffer(body, dtype, offset=start)
-    return flat.reshape(shape, order="F" if fortran_order else "C").astype(np.float64, order="C")
+    return flat.reshape(shape, order="F" if fortran_order else "C").astype(np.float64, order="C", copy=False)
 
 
 def check_finite(window: Floats, at: str) -> None:

@@ -1,10 +1,8 @@
 """One window of a request: from its JSON to what the model judges."""
 
-from dataclasses import dataclass
-
 import msgspec
 import numpy as np
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from detector.errors import WindowTooShort
 from detector.manifest import Manifest
@@ -22,8 +20,7 @@ MAX_ASSET_CHARACTERS = 128
 _decoder = msgspec.json.Decoder(WireWindow)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadWindow:
+class ReadWindow(Struct, frozen=True):
     """A window that was understood. values: float64 (1..model's steps, sensors), NaN missing."""
 
     values: Floats

@@ -105,7 +105,7 @@ class ModelMetrics:
             asset = self._assets.get(assets[index]) or self._asset(assets[index])
             asset.judged(verdict)
             if ruling is Ruling.ANOMALOUS:
-                asset.blamed(shares(evidence[index]))
+                asset.blamed(*shares(evidence[index : index + 1]))
         with self._metrics.lock:
             for window, name, verdict in zip(windows, assets, verdicts, strict=True):
                 self._newest_of(name, window.baseline, verdict, now)

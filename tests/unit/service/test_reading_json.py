@@ -1,13 +1,13 @@
 """A body that is read in one scan is read as it is window by window."""
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
 
 from detector.errors import DetectorError
 from service.errors import ServiceError
