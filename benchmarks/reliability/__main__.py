@@ -28,10 +28,12 @@ _OVERLOADS = {16: 1.0, 1: 1 / 3}
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=1.0, help="Length of the soak.")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Length of the soak; 0 leaves it out.")] = 60.0,
     overload_s: Annotated[
         float,
-        typer.Option(min=5.0, help="Length of the overload by batches, seconds; by single windows, a third."),
+        typer.Option(
+            min=0.0, help="Length of the overload by batches, seconds; by single windows, a third. 0: none."
+        ),
     ] = 60.0,
     per_s: Annotated[float, typer.Option(help="Requests a second of the soak.")] = 50.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes of the service that is soaked.")] = 2,
@@ -41,37 +43,37 @@ def main(
     """Start the service on this machine, overload it, soak it, and say whether it bore it. Ends by itself."""
     load = os.getloadavg()
     window = _window(models)
+    command = f"make soak MINUTES={minutes:g} OVERLOAD_S={overload_s:g}"
+    wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        console.print(f"Overload for {overload_s:g} s")
-        hurt = {
-            f"requests of {count} window{'s' if count > 1 else ''}": _overload(
-                models, Path(folder) / f"of-{count}", [window] * count, overload_s * share
-            )
-            for count, share in _OVERLOADS.items()
-        }
-        console.print(overload_table(hurt))
-        console.print(f"Soak for {minutes:g} minutes")
-        soaked = _soak(models, Path(folder) / "many", window, per_s, workers, minutes * 60)
-    found = growths(soaked)
-    console.print(soak_table(soaked, found))
-    if page:
-        command = f"make soak MINUTES={minutes:g} OVERLOAD_S={overload_s:g}"
-        where = about(command, load)
-        fill(
-            {
-                "overload": f"{overload_table(hurt)}\n\n{where}",
-                "soak": f"{soak_table(soaked, found)}\n\n{where}",
+        if overload_s:
+            console.print(f"Overload for {overload_s:g} s")
+            hurt = {
+                f"requests of {count} window{'s' if count > 1 else ''}": _overload(
+                    models, Path(folder) / f"of-{count}", [window] * count, overload_s * share
+                )
+                for count, share in _OVERLOADS.items()
             }
-        )
-        draw(soaked)
-    grew = [name for name, each in found.items() if each.grew]
-    lost = sum(each.tally.unanswered for each in hurt.values())
-    if lost or grew or soaked.failures:
-        console.print(
-            f"error: {lost} requests of the overload without an answer; grew: "
-            f"{', '.join(grew) or 'nothing'}; {len(soaked.failures)} failures",
-            style="bold red",
-        )
+            table = overload_table(hurt)
+            console.print(table)
+            if page:
+                fill({"overload": f"{table}\n\n{about(command, load)}"})
+            if lost := sum(each.tally.unanswered for each in hurt.values()):
+                wrong.append(f"{lost} requests of the overload without an answer")
+        if minutes:
+            console.print(f"Soak for {minutes:g} minutes")
+            soaked = _soak(models, Path(folder) / "many", window, per_s, workers, minutes * 60)
+            found = growths(soaked)
+            table = soak_table(soaked, found)
+            console.print(table)
+            if page:
+                fill({"soak": f"{table}\n\n{about(command, load)}"})
+                draw(soaked)
+            wrong += [f"{name} grew" for name, each in found.items() if each.grew]
+            if soaked.failures:
+                wrong.append(f"{len(soaked.failures)} failures")
+    if wrong:
+        console.print(f"error: {'; '.join(wrong)}", style="bold red")
         raise typer.Exit(1)
 
 
