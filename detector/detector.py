@@ -148,7 +148,7 @@ class Detector:
         )
         combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
-            probabilities=probabilities(outputs.logits, error_score, calibration.probability),
+            probabilities=probabilities(outputs.logits, error_score, combined, calibration.probability),
             error=reconstruction_error(errors, batch.mask),
             sensor_errors=errors,
             classifier=class_score,

@@ -90,7 +90,9 @@ class NormalOperation(Struct, frozen=True, forbid_unknown_fields=True):
 class ProbabilityCalibration(Struct, frozen=True, forbid_unknown_fields=True):
     """How scores become probabilities; fitted on data apart from training and test.
 
-    intercept, classifier_slope, reconstruction_slope: of the log-odds of any fault.
+    intercept, score_slope: of the log-odds of any fault, in the alarm score.
+    classifier_slope, reconstruction_slope: of the two scores that it is made of, each as it is; 0 but in
+        models from before the alarm score was calibrated (docs/decisions/0034).
     temperature: divides the logits of the faults (Guo et al. 2017, On Calibration of Modern Neural Networks).
     faults: that it was fitted on, `recorded` or `injected`.
     prior: share of anomalous windows that the probabilities assume.
@@ -102,6 +104,7 @@ class ProbabilityCalibration(Struct, frozen=True, forbid_unknown_fields=True):
     temperature: Positive
     faults: Literal["recorded", "injected"]
     prior: Share
+    score_slope: NotNegative = 0.0
 
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):

@@ -110,17 +110,21 @@ def combine(classifier: Floats, reconstruction: Floats, classifier_weight: float
 
 
 def probabilities(
-    logits: NDArray[np.floating], reconstruction: Floats, calibration: ProbabilityCalibration
+    logits: NDArray[np.floating],
+    reconstruction: Floats,
+    combined: Floats,
+    calibration: ProbabilityCalibration,
 ) -> Floats:
     """Calibrated probabilities (windows, classes), summing to 1.
 
-    reconstruction: (windows,), the standardised score; NaN gives NaN.
-    The log-odds of any fault are a weighted sum of both scores (logistic calibration: Platt 1999,
-    Probabilistic Outputs for Support Vector Machines); the head divides what is left among the faults by a
-    softmax with a temperature.
+    reconstruction, combined: (windows,), the standardised score and the alarm score; NaN gives NaN.
+    The log-odds of any fault rise with the alarm score (logistic calibration: Platt 1999, Probabilistic
+    Outputs for Support Vector Machines), in older models with the scores that it is made of; the head divides
+    the probability of a fault among the faults by a softmax with a temperature.
     """
     odds = (
         calibration.intercept
+        + calibration.score_slope * combined
         + calibration.classifier_slope * classifier_score(logits)
         + calibration.reconstruction_slope * reconstruction
     )

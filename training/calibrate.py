@@ -146,7 +146,7 @@ def _with_levels(draft: Manifest, scored: Sequence[_Scored]) -> Manifest:
 def empty_calibration(classifier_weight: float) -> Calibration:
     """What a draft manifest holds before it is calibrated."""
     nothing = NormalOperation(Level(0.0, 1.0), Level(0.0, 1.0), [0.0], 1)
-    unknown = ProbabilityCalibration(0.0, 1.0, 0.0, 1.0, "injected", 0.5)
+    unknown = ProbabilityCalibration(0.0, 0.0, 0.0, 1.0, "injected", 0.5)
     return Calibration(unknown, classifier_weight, nothing, None, "", "log1p")
 
 

@@ -11,7 +11,7 @@ from detector.detector import Detector
 from detector.errors import BaselineRefused
 from detector.windows import Floats, window_ends, windows_ending_at
 from history.recording import UNLABELLED
-from training.dataset import NORMAL, Experiment, wholly_normal
+from training.dataset import NORMAL, UNUSED, Experiment, wholly_normal
 from training.recipe import Recipe
 
 # Enough windows of a recording for every figure; more only cost time.
@@ -25,7 +25,8 @@ class HeldOut:
     """One recording that the network has not seen.
 
     windows: full ones, behind the rows that its asset is commissioned from. state: of the row at which each
-    ends; NORMAL means wholly normal. independent: normal windows that share no step. baseline: the asset's.
+    ends; NORMAL means wholly normal, UNUSED labelled normal but not wholly so, as it is when a fault is just
+    over. independent: normal windows that share no step. baseline: the asset's.
     labelled, faulty: rows behind those, all that have a label and those with a fault.
     """
 
@@ -42,21 +43,22 @@ class HeldOut:
 
 
 def cut_windows(experiment: Experiment, recipe: Recipe, skip: int) -> HeldOut:
-    """Full windows after the first `skip` normal rows, either wholly normal or ending in a fault."""
+    """Full windows after the first `skip` normal rows, either wholly normal or ending in a labelled row."""
     steps = recipe.window_steps
     ends = window_ends(experiment.runs, steps)
     normal_rows = np.cumsum(experiment.state == NORMAL)
     if skip:
         ends = ends[normal_rows[ends] >= skip + steps]
     clean = wholly_normal(experiment.state, ends, steps)
-    kept = clean | (experiment.state[ends] > NORMAL)
+    labels = experiment.recording.labels
+    known = labels != UNLABELLED if labels is not None else np.zeros(len(experiment.state), np.bool_)
+    kept = clean | known[ends]
     ends, clean = ends[kept], clean[kept]
     stride = max(1, -(-len(ends) // MOST_WINDOWS))
     windows = windows_ending_at(experiment.recording.values, experiment.runs, ends[::stride], steps)
-    state = np.where(clean, NORMAL, experiment.state[ends])[::stride]
-    behind = normal_rows > skip
-    labels = experiment.recording.labels
-    labelled = behind & (labels != UNLABELLED) if labels is not None else np.zeros_like(behind)
+    at_end = experiment.state[ends]
+    state = np.where(clean | (at_end > NORMAL), at_end, UNUSED)[::stride]
+    labelled = known & (normal_rows > skip)
     return HeldOut(
         windows,
         state,

@@ -10,7 +10,6 @@ from scipy.optimize import minimize, minimize_scalar
 from detector.baseline import Baseline
 from detector.detector import Detector, Window, in_batches
 from detector.manifest import ProbabilityCalibration
-from detector.scores import classifier_score
 from detector.windows import Bools, Floats
 from training.dataset import NORMAL
 from training.held_out import MOST_WINDOWS, HeldOut
@@ -18,7 +17,7 @@ from training.sampling import inject
 
 # A share of faults beyond these is nothing to build probabilities on.
 LEAST_PRIOR = 0.01
-# Keeps slopes finite where the calibration windows happen to be separable.
+# Keeps the slope finite where the calibration windows happen to be separable.
 RIDGE = 1e-4
 
 
@@ -26,12 +25,12 @@ RIDGE = 1e-4
 class Cases:
     """Windows with and without faults, as the probabilities are fitted on them.
 
-    logits: (windows, classes). reconstruction: (windows,), standardised. klass: (windows,).
+    logits: (windows, classes). score: (windows,), the alarm score. klass: (windows,).
     recorded: whether the faults are; else they are injected. labelled, faulty: as in HeldOut.
     """
 
     logits: Floats
-    reconstruction: Floats
+    score: Floats
     klass: NDArray[np.int64]
     recorded: bool
     labelled: int
@@ -48,7 +47,7 @@ def gather(
     for cut in cuts:
         for values, state in zip(cut.windows, cut.state.tolist(), strict=True):
             windows.append(Window(values, cut.baseline))
-            klass.append(state)
+            klass.append(max(state, NORMAL))
             if not recorded:
                 faulty = _with_fault(detector, values, cut.baseline, fault_size, rng)
                 windows.append(Window(faulty, cut.baseline))
@@ -57,7 +56,7 @@ def gather(
     scores = [detector.score(part) for part in in_batches([windows[i] for i in picked])]
     return Cases(
         np.concatenate([part.outputs.logits for part in scores]).astype(np.float64),
-        np.concatenate([part.reconstruction for part in scores]),
+        np.concatenate([part.combined for part in scores]),
         np.array(klass)[picked],
         recorded,
         sum(cut.labelled for cut in cuts),
@@ -75,7 +74,7 @@ def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
     recorded = any(case.recorded for case in cases)
     cases = [case for case in cases if case.recorded == recorded]
     logits = np.concatenate([case.logits for case in cases])
-    reconstruction = np.concatenate([case.reconstruction for case in cases])
+    score = np.concatenate([case.score for case in cases])
     truth = np.concatenate([case.klass for case in cases])
     faulty = truth != NORMAL
     share = float(faulty.mean())
@@ -85,37 +84,34 @@ def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
         prior = min(max(prior, LEAST_PRIOR), 1.0 - LEAST_PRIOR)
     both = 0.0 < share < 1.0
     weights = np.where(faulty, prior / share, (1.0 - prior) / (1.0 - share)) if both else np.ones(len(truth))
-    intercept, classifier_slope, reconstruction_slope = log_odds(
-        np.stack([classifier_score(logits), reconstruction], axis=1), faulty, weights
-    )
+    intercept, slope = log_odds(score, faulty, weights)
     return ProbabilityCalibration(
         intercept=intercept,
-        classifier_slope=classifier_slope,
-        reconstruction_slope=reconstruction_slope,
+        classifier_slope=0.0,
+        reconstruction_slope=0.0,
         temperature=faults_temperature(logits[faulty, 1:], truth[faulty] - 1),
         faults="recorded" if recorded else "injected",
         prior=prior,
+        score_slope=slope,
     )
 
 
-def log_odds(scores: Floats, faulty: Bools, weights: Floats | float = 1.0) -> tuple[float, float, float]:
-    """Intercept and slopes (>= 0) of a logistic regression on the two scores (windows, 2).
+def log_odds(score: Floats, faulty: Bools, weights: Floats | float = 1.0) -> tuple[float, float]:
+    """Intercept and slope (>= 0) of a logistic regression on the score, (windows,).
 
     weights: (windows,), of mean 1."""
-    features = np.concatenate([np.ones((len(scores), 1)), scores], axis=1)
     sign = np.where(faulty, 1.0, -1.0)
 
-    def loss(slopes: Floats) -> tuple[float, Floats]:
-        margin = sign * (features @ slopes)
-        ridge = RIDGE * np.square(slopes[1:])
+    def loss(line: Floats) -> tuple[float, Floats]:
+        intercept, slope = line
+        margin = sign * (intercept + slope * score)
         pull = -weights * sign / (1.0 + np.exp(np.clip(margin, -500.0, 500.0)))
-        gradient = (features * pull[:, None]).mean(axis=0)
-        gradient[1:] += 2.0 * RIDGE * slopes[1:]
-        return float((weights * np.logaddexp(0.0, -margin)).mean() + ridge.sum()), gradient
+        gradient = np.array([pull.mean(), (score * pull).mean() + 2.0 * RIDGE * slope])
+        return float((weights * np.logaddexp(0.0, -margin)).mean() + RIDGE * slope**2), gradient
 
-    bounds = [(None, None), (0.0, None), (0.0, None)]
-    best = minimize(loss, np.array([0.0, 0.5, 0.5]), jac=True, bounds=bounds, method="L-BFGS-B").x
-    return float(best[0]), float(best[1]), float(best[2])
+    bounds = [(None, None), (0.0, None)]
+    best = minimize(loss, np.array([0.0, 0.5]), jac=True, bounds=bounds, method="L-BFGS-B").x
+    return float(best[0]), float(best[1])
 
 
 def faults_temperature(logits: Floats, truth: NDArray[np.int64]) -> float:

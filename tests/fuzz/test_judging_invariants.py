@@ -190,12 +190,12 @@ def test_sensors_may_be_named_in_any_order(values: np.ndarray, order: list[int],
 @searched(300)
 @given(
     logits=arrays(np.float32, (5, 3), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
-    reconstruction=arrays(np.float64, 5, elements=st.floats(-2.0, 50.0)),
+    of_each=arrays(np.float64, (2, 5), elements=st.floats(-2.0, 50.0)),
 )
 def test_probabilities_sum_to_one_for_any_logits(
-    tiny_detector: Detector, logits: np.ndarray, reconstruction: np.ndarray
+    tiny_detector: Detector, logits: np.ndarray, of_each: np.ndarray
 ) -> None:
-    given_ = probabilities(logits, reconstruction, tiny_detector.manifest.calibration.probability)
+    given_ = probabilities(logits, *of_each, tiny_detector.manifest.calibration.probability)
     assert ((given_ >= 0.0) & (given_ <= 1.0)).all()
     np.testing.assert_allclose(given_.sum(axis=1), 1.0, atol=1e-6)
 

@@ -34,6 +34,7 @@ calibrations = st.builds(
     st.floats(0.05, 20),
     st.just("injected"),
     st.just(0.5),
+    st.floats(0, 5),
 )
 
 
@@ -153,9 +154,9 @@ def test_combined_score_never_falls_when_one_of_the_two_rises(one, other, more, 
     assert combine(np.array([one]), np.array([other + more]), weight)[0] >= before - 1e-9
 
 
-@given(logits, arrays(np.float64, 3, elements=st.floats(-2, 50)), calibrations)
-def test_probabilities_sum_to_one_whatever_the_logits(values, reconstruction, calibration):
-    found = probabilities(values, reconstruction, calibration)
+@given(logits, arrays(np.float64, (2, 3), elements=st.floats(-2, 50)), calibrations)
+def test_probabilities_sum_to_one_whatever_the_logits(values, of_each, calibration):
+    found = probabilities(values, *of_each, calibration)
     assert found.shape == (3, 4)
     assert np.isfinite(found).all()
     assert (found >= 0).all()
@@ -163,34 +164,36 @@ def test_probabilities_sum_to_one_whatever_the_logits(values, reconstruction, ca
 
 
 @given(calibrations, arrays(np.float32, (1, 4), elements=st.floats(-50, 50, width=32)))
-def test_probability_of_a_fault_never_falls_as_either_score_rises(calibration, values):
-    steps = np.linspace(-2, 50, 40)
+def test_probability_of_a_fault_never_falls_as_a_score_rises(calibration, values):
+    steps, still = np.linspace(-2, 50, 40), np.zeros(40)
 
-    def faulty(logits: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-        return 1.0 - probabilities(logits, reconstruction, calibration)[:, 0]
+    def faulty(logits: np.ndarray, reconstruction: np.ndarray, combined: np.ndarray) -> np.ndarray:
+        return 1.0 - probabilities(logits, reconstruction, combined, calibration)[:, 0]
 
     more_strange = np.tile(values, (40, 1))
-    assert (np.diff(faulty(more_strange, steps)) >= -1e-12).all()
+    assert (np.diff(faulty(more_strange, steps, still)) >= -1e-12).all()
+    assert (np.diff(faulty(more_strange, still, steps)) >= -1e-12).all()
     # The head's own score: all faults' logits rise, that of `normal` stays.
     more_strange[:, 1:] += steps[:, None].astype(np.float32)
-    assert (np.diff(faulty(more_strange, np.zeros(40))) >= -1e-12).all()
+    assert (np.diff(faulty(more_strange, still, still)) >= -1e-12).all()
 
 
 def test_each_score_moves_the_log_odds_by_its_slope():
-    calibration = ProbabilityCalibration(-1.0, 0.5, 0.25, 2.0, "injected", 0.5)
-    (row,) = probabilities(np.array([[0.0, 3.0]]), np.array([4.0]), calibration)
-    assert np.log(row[1] / row[0]) == pytest.approx(-1.0 + 0.5 * 3.0 + 0.25 * 4.0)
+    calibration = ProbabilityCalibration(-1.0, 0.5, 0.25, 2.0, "injected", 0.5, 0.125)
+    (row,) = probabilities(np.array([[0.0, 3.0]]), np.array([4.0]), np.array([6.0]), calibration)
+    assert np.log(row[1] / row[0]) == pytest.approx(-1.0 + 0.5 * 3.0 + 0.25 * 4.0 + 0.125 * 6.0)
 
 
 def test_faults_share_their_probability_by_the_softmax_with_its_temperature():
     calibration = ProbabilityCalibration(0.3, 0.5, 0.25, 2.0, "recorded", 0.5)
-    (row,) = probabilities(np.array([[0.0, 1.0, 3.0]]), np.array([1.0]), calibration)
+    (row,) = probabilities(np.array([[0.0, 1.0, 3.0]]), np.array([1.0]), np.array([1.0]), calibration)
     assert np.log(row[2] / row[1]) == pytest.approx((3.0 - 1.0) / 2.0)
 
 
 def test_a_window_without_a_score_has_no_probabilities():
     calibration = ProbabilityCalibration(0.3, 0.5, 0.25, 2.0, "recorded", 0.5)
-    found = probabilities(np.zeros((2, 3)), np.array([np.nan, 1.0]), calibration)
+    score = np.array([np.nan, 1.0])
+    found = probabilities(np.zeros((2, 3)), score, score, calibration)
     assert np.isnan(found).all(axis=1).tolist() == [True, False]
 
 

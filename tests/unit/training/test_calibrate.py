@@ -9,48 +9,46 @@ from detector.scores import softmax
 from training.probability import LEAST_PRIOR, Cases, faults_temperature, fit_probabilities, log_odds
 
 
-def windows(intercept: float, slopes: tuple[float, float], count: int = 60_000):
-    """Two scores of each window, and whether it holds a fault: drawn with these log-odds."""
+def windows(intercept: float, slope: float, count: int = 60_000):
+    """The score of each window, and whether it holds a fault: drawn with these log-odds."""
     rng = np.random.default_rng(0)
-    scores = rng.normal(0.0, 2.0, (count, 2))
-    odds = intercept + scores @ np.array(slopes)
-    return scores, rng.random(count) < 1.0 / (1.0 + np.exp(-odds))
+    score = rng.normal(0.0, 2.0, count)
+    odds = intercept + slope * score
+    return score, rng.random(count) < 1.0 / (1.0 + np.exp(-odds))
 
 
 @pytest.mark.parametrize(
-    ("intercept", "slopes"),
-    [(0.0, (1.0, 1.0)), (-2.0, (0.5, 1.5)), (1.0, (0.0, 0.8)), (-1.0, (0.7, 0.0))],
-    ids=["both-alike", "rare-faults", "classifier-knows-nothing", "reconstruction-knows-nothing"],
+    ("intercept", "slope"),
+    [(0.0, 1.0), (-2.0, 1.5), (1.0, 0.0)],
+    ids=["as-many", "rare-faults", "score-knows-nothing"],
 )
-def test_log_odds_that_faults_were_drawn_with_are_found_again(intercept, slopes):
-    found = log_odds(*windows(intercept, slopes))
-    assert found == pytest.approx((intercept, *slopes), abs=0.06)
+def test_log_odds_that_faults_were_drawn_with_are_found_again(intercept, slope):
+    assert log_odds(*windows(intercept, slope)) == pytest.approx((intercept, slope), abs=0.06)
 
 
 def test_a_score_that_points_the_wrong_way_is_not_believed():
-    intercept, classifier, reconstruction = log_odds(*windows(0.0, (-1.0, 1.0)))
-    assert classifier == 0.0
-    assert reconstruction > 0.5
+    intercept, slope = log_odds(*windows(0.0, -1.0))
+    assert slope == 0.0
     assert np.isfinite(intercept)
 
 
 def test_windows_that_a_score_divides_wholly_still_give_finite_log_odds():
-    scores = np.stack([np.linspace(-5, 5, 200), np.zeros(200)], axis=1)
-    found = log_odds(scores, scores[:, 0] > 0)
+    score = np.linspace(-5, 5, 200)
+    found = log_odds(score, score > 0)
     assert np.isfinite(found).all()
     assert found[1] > 1
 
 
 @pytest.mark.parametrize("kind", [False, True], ids=["no-faults", "faults-alone"])
 def test_windows_of_one_kind_alone_give_finite_log_odds(kind):
-    scores, _ = windows(0.0, (1.0, 1.0), count=500)
-    assert np.isfinite(log_odds(scores, np.full(500, kind))).all()
+    score, _ = windows(0.0, 1.0, count=500)
+    assert np.isfinite(log_odds(score, np.full(500, kind))).all()
 
 
 def test_calibrated_probabilities_come_true():
-    scores, faulty = windows(-1.0, (0.5, 1.0))
-    intercept, *slopes = log_odds(scores, faulty)
-    promised = 1.0 / (1.0 + np.exp(-(intercept + scores @ np.array(slopes))))
+    score, faulty = windows(-1.0, 1.0)
+    intercept, slope = log_odds(score, faulty)
+    promised = 1.0 / (1.0 + np.exp(-(intercept + slope * score)))
     for low in np.arange(0.0, 1.0, 0.1):
         among = (promised >= low) & (promised < low + 0.1)
         assert faulty[among].mean() == pytest.approx(promised[among].mean(), abs=0.03)
@@ -72,9 +70,9 @@ def test_where_kinds_cannot_be_told_apart_the_temperature_is_one(shape):
 
 def cases(intercept: float, *, recorded: bool = True, labelled: int = 1000, faulty: int = 400) -> Cases:
     """Windows of two classes; of the rows that they were cut from, so many are labelled and faulty."""
-    scores, kinds = windows(intercept, (1.0, 0.5), count=20_000)
-    logits = np.stack([np.zeros(len(scores)), scores[:, 0]], axis=1)
-    return Cases(logits, scores[:, 1], kinds.astype(np.int64), recorded, labelled, faulty)
+    score, kinds = windows(intercept, 1.0, count=20_000)
+    logits = np.stack([np.zeros(len(score)), score], axis=1)
+    return Cases(logits, score, kinds.astype(np.int64), recorded, labelled, faulty)
 
 
 def test_probabilities_assume_the_share_of_faults_among_labelled_rows():
@@ -86,8 +84,7 @@ def test_probabilities_assume_the_share_of_faults_among_labelled_rows():
     # Odds fall as the odds of a fault do; what a score says does not change (Bayes' rule).
     fall = np.log(0.1 / 0.9) - np.log(as_drawn.prior / (1 - as_drawn.prior))
     assert rarer.intercept - as_drawn.intercept == pytest.approx(fall, abs=0.15)
-    assert rarer.classifier_slope == pytest.approx(as_drawn.classifier_slope, rel=0.1)
-    assert rarer.reconstruction_slope == pytest.approx(as_drawn.reconstruction_slope, rel=0.15)
+    assert rarer.score_slope == pytest.approx(as_drawn.score_slope, rel=0.1)
 
 
 def test_recorded_faults_alone_count_where_there_are_any():
@@ -102,7 +99,7 @@ def test_recorded_faults_alone_count_where_there_are_any():
 def test_no_share_of_faults_makes_certainties(faulty, prior):
     found = fit_probabilities([replace(cases(0.0), faulty=faulty)])
     assert found.prior == pytest.approx(prior)
-    assert np.isfinite([found.intercept, found.classifier_slope, found.reconstruction_slope]).all()
+    assert np.isfinite([found.intercept, found.score_slope]).all()
 
 
 def test_a_trained_model_has_a_calibration_that_separates(tiny_detector):
@@ -110,7 +107,7 @@ def test_a_trained_model_has_a_calibration_that_separates(tiny_detector):
     probability = calibration.probability
     assert probability.faults == "recorded"
     assert 0.02 < probability.prior < 0.5
-    assert probability.classifier_slope + probability.reconstruction_slope > 0
+    assert probability.score_slope > 0
     assert calibration.classifier_weight == pytest.approx(3 / 4, abs=0.001)
     for by_asset in (False, True):
         scores = calibration.normal_operation(by_asset).scores
