@@ -48,7 +48,7 @@ def describe_sensors(
 
 
 def longest_runs(experiment: Experiment) -> NDArray[np.int64]:
-    """Most consecutive equal readings of each sensor over normal rows, (sensors,), passing over missing ones."""
+    """Most consecutive equal readings of each sensor over normal rows, (sensors,), past missing ones."""
     rows, values = np.flatnonzero(experiment.state == NORMAL), experiment.recording.values
     sensors = values.shape[1]
     longest, running, last = (
