@@ -105,6 +105,7 @@ def train(
     """
     # What can be wrong with the arguments and the files is said before TensorFlow takes its seconds to load.
     from cli.training_order import Order, absolute, read_order
+    from history.spool import spooling
     from training.publish import check_name
     from training.recipe import read_recipe
     from training.run import RUN_FILE, RunFolder
@@ -137,7 +138,8 @@ def train(
         by_time = RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = RunFolder(run_folder or by_time, order.as_json())
     keep = resume is not None or run_folder is not None
-    trained = _run(order, settings, folder, keep, publish_interrupted, publish_anyway, tensorboard)
+    with spooling():
+        trained = _run(order, settings, folder, keep, publish_interrupted, publish_anyway, tensorboard)
     manifest = trained.manifest
     if manifest.metrics:
         out.print(figures_table({f"{manifest.name} {trained.folder.name}": manifest.metrics}))

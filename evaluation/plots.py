@@ -31,6 +31,8 @@ TRUTH = "#5b4b8a"
 UNITS = (("days", 86400.0, 3 * 86400.0), ("hours", 3600.0, 3 * 3600.0), ("minutes", 60.0, 0.0))
 # Lines and bars are broken where no reading came for this many sampling periods.
 SILENCE_PERIODS = 5.0
+# Readings of a line; more cannot be seen.
+MOST_POINTS = 100_000
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -65,8 +67,9 @@ def draw_run(result: FileResult, path: Path, sensors: Sequence[str] | None = Non
             layout="constrained",
         )
         for axis, name in zip(axes, chosen, strict=False):
-            readings = recording.values[:, recording.sensors.index(name)]
-            axis.plot(*with_breaks(time, readings), color=INK, linewidth=0.7)
+            drawn = slice(None, None, -(-len(time) // MOST_POINTS))
+            readings = recording.values[drawn, recording.sensors.index(name)]
+            axis.plot(*with_breaks(time[drawn], readings), color=INK, linewidth=0.7)
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             _shade_truth(axis, result, time)
         _draw_probability(axes[-2], result, time)
@@ -135,8 +138,9 @@ def time_axis(recording: Recording, period_s: float | None) -> tuple[Floats, str
 
 
 def _row_times(result: FileResult, time: Floats) -> Floats:
-    position = {number: index for index, number in enumerate(result.recording.row_numbers.tolist())}
-    return time[[position[row.row] for row in result.rows]]
+    numbers = result.recording.row_numbers
+    order = np.argsort(numbers)
+    return time[order[np.searchsorted(numbers, [row.row for row in result.rows], sorter=order)]]
 
 
 def _shade_truth(axis: Any, result: FileResult, time: Floats) -> None:

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from detector.scores import threshold
-from detector.windows import Bools, Floats
+from detector.windows import Bools, Floats, Readings, Singles
 from evaluation.errors import EvaluationError
 from evaluation.ranges import ranges
 
@@ -43,7 +43,7 @@ class References:
     z2_normal: Floats
 
     @classmethod
-    def fit(cls, normal_rows: Sequence[Floats], steps: int) -> "References":
+    def fit(cls, normal_rows: Sequence[Floats] | Sequence[Singles], steps: int) -> "References":
         """From standardised rows of normal operation, see `normal_stretches`.
 
         normal_rows: one array (rows, sensors) for each stretch, NaN where missing or left out.
@@ -146,7 +146,7 @@ class References:
         return np.asarray(np.maximum(t2 / self.t2_limit, q / self.q_limit))
 
 
-def normal_stretches(rows: Floats, normal: Bools, runs: Sequence[slice]) -> list[Floats]:
+def normal_stretches(rows: Readings, normal: Bools, runs: Sequence[slice]) -> list[Readings]:
     """Consecutive normal rows of one recording, none of them across a gap.
 
     rows: (rows, sensors), standardised. normal: (rows,). runs: of rows that may share a window.

@@ -59,3 +59,7 @@ class BadTimestamps(HistoryError):
 
 class BadLabels(HistoryError):
     """A label column, or a file of events, does not say what it should."""
+
+
+class NoRoom(HistoryError):
+    """A folder cannot hold recordings that are read."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from history import spool
 from history.errors import BadTimestamps, TooFewRows
 from history.quality import measure_quality
 from history.recording import Recording
@@ -45,7 +46,8 @@ def join(parts: Sequence[Recording], name: str, how: How = "outer") -> Recording
         raise TooFewRows("has fewer than two time stamps that can be used", place=name)
     sensors = tuple(dict.fromkeys(sensor for part in parts for sensor in part.sensors))
     column = {sensor: index for index, sensor in enumerate(sensors)}
-    values = np.full((len(times), len(sensors)), np.nan)
+    values = spool.empty((len(times), len(sensors)))
+    values.fill(np.nan)
     for part, own in zip(parts, stamps, strict=True):
         there = np.flatnonzero(np.isin(own, times))
         rows = np.searchsorted(times, own[there])
@@ -54,4 +56,5 @@ def join(parts: Sequence[Recording], name: str, how: How = "outer") -> Recording
             read = np.isfinite(readings)
             values[rows[read], column[sensor]] = readings[read]
     quality = measure_quality(sensors, values, np.zeros(values.shape, np.bool_), times)
-    return Recording(name, sensors, values, times, None, np.arange(1, len(times) + 1), quality)
+    numbers = spool.keep(np.arange(1, len(times) + 1))
+    return Recording(name, sensors, values, spool.keep(times), None, numbers, quality)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from history import spool
 from history.dialect import find_encoding
 from history.errors import BadLabels, NoSuchFile
 from history.numerals import MISSING
@@ -221,7 +222,7 @@ def _label_rows(recording: Recording, events: Sequence[Event]) -> tuple[Recordin
                 )
         owner[rows] = index
         labels[rows] = event.klass
-    return replace(recording, labels=labels), used
+    return replace(recording, labels=spool.keep(labels)), used
 
 
 def _check(event: Event) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from history.spool import Growing
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -116,8 +118,7 @@ class NumberColumn:
 
     def __init__(self, decimal: str | None) -> None:
         self._decimal = decimal
-        self._values: list[Floats] = []
-        self._invalid: list[Bools] = []
+        self._values, self._invalid = Growing(), Growing()
         # Cells of this column that are no numbers, as found so far: plants repeat the same few words.
         self._words: dict[str, _Word] = {}
         self.numbers = 0
@@ -142,9 +143,9 @@ class NumberColumn:
 
     def finish(self) -> tuple[Floats, Bools]:
         """All readings so far, NaN where there is none, and which of those were invalid: two (rows,)."""
-        if not self._values:
+        if not len(self._values):
             return np.empty(0), np.empty(0, np.bool_)
-        return np.concatenate(self._values), np.concatenate(self._invalid)
+        return self._values.finish(), self._invalid.finish()
 
     def _plain(self, cells: Sequence[str]) -> Floats | None:
         text = "\n".join(cells)

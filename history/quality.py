@@ -104,6 +104,18 @@ def measure_quality(
     values: (rows, sensors), NaN where missing or invalid. invalid: bool, same shape.
     timestamps: (rows,), seconds, in file order.
     """
+    measured = [measure_sensor(name, values[:, i], invalid[:, i]) for i, name in enumerate(sensors)]
+    return report(measured, len(values), timestamps, duplicates, notes)
+
+
+def report(
+    sensors: Sequence[SensorQuality],
+    rows: int,
+    timestamps: Floats | None,
+    duplicates: int = 0,
+    notes: Sequence[str] = (),
+) -> RecordingQuality:
+    """As `measure_quality`, of sensors that are measured."""
     period = sampling_period(timestamps)
     gaps, longest, backward = 0, 0.0, 0
     if timestamps is not None:
@@ -113,15 +125,13 @@ def measure_quality(
             silent = steps[steps > GAP_PERIODS * period]
             gaps, longest = len(silent), float(silent.max(initial=0.0))
     return RecordingQuality(
-        rows=len(values),
+        rows=rows,
         period_s=period,
         gaps=gaps,
         longest_gap_s=longest,
         duplicates=duplicates,
         backward=backward,
-        sensors=tuple(
-            measure_sensor(name, values[:, index], invalid[:, index]) for index, name in enumerate(sensors)
-        ),
+        sensors=tuple(sensors),
         notes=tuple(notes),
     )
 

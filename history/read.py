@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from history.dialect import HEAD_BYTES, NO_DELIMITER, Dialect, find_dialect, find_encoding
 from history.errors import NoSuchFile, RaggedRows, UnreadableFile
@@ -18,6 +17,7 @@ from history.numerals import NumberColumn
 from history.options import ReadOptions
 from history.recording import Recording
 from history.roles import find_roles
+from history.spool import Growing
 from history.stamps import StampColumn
 from history.table import Column, Table, recording_from_table
 
@@ -106,7 +106,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         else None
     )
     numbers = {index: NumberColumn(dialect.decimal) for index in roles.sensors}
-    labels: dict[int, list[NDArray[np.str_]]] = {index: [] for index in roles.labels}
+    labels = {index: Growing() for index in roles.labels}
     notes = list(dialect.notes)
     rows = 0
     for chunk in _chunks(file, dialect, name, notes):
@@ -134,7 +134,7 @@ def _read_table(file: BinaryIO, dialect: Dialect, options: ReadOptions, name: st
         ),
         timestamps=timestamps,
         time_name=time_name,
-        label_cells={dialect.names[index]: np.concatenate(cells) for index, cells in labels.items() if cells},
+        label_cells={dialect.names[index]: cells.finish() for index, cells in labels.items() if len(cells)},
         left_out={dialect.names[index]: reason for index, reason in roles.left_out.items()},
         notes=tuple(notes),
     )

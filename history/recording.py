@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from history import spool
 from history.errors import NoSuchSensors
 from history.quality import RecordingQuality, measure_sensor, sampling_period
 
@@ -58,15 +59,17 @@ class Recording:
             raise NoSuchSensors(
                 f"has none of the sensors {_listed(sensors)}; it has {_listed(self.sensors)}", place=self.name
             )
-        values = np.full((len(self.values), len(sensors)), np.nan)
-        qualities = []
-        nothing = np.zeros(len(self.values), np.bool_)
-        for index, name in enumerate(sensors):
-            if name in place:
-                values[:, index] = self.values[:, place[name]]
-                qualities.append(self.quality.sensors[place[name]])
-            else:
-                qualities.append(measure_sensor(name, values[:, index], nothing))
+        rows = len(self.values)
+        columns = [place.get(name, -1) for name in sensors]
+        values = spool.empty((rows, len(sensors)))
+        for block in spool.blocks(rows, len(sensors)):
+            values[block] = np.where(np.array(columns) < 0, np.nan, self.values[block][:, columns])
+        qualities = [
+            self.quality.sensors[place[name]]
+            if name in place
+            else measure_sensor(name, np.full(rows, np.nan), np.zeros(rows, np.bool_))
+            for name in sensors
+        ]
         absent = [name for name in sensors if name not in place]
         notes = self.quality.notes + ((f"has no sensor {_listed(absent)}",) if absent else ())
         quality = replace(self.quality, sensors=tuple(qualities), notes=notes)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from history.errors import BadTimestamps
 from history.numerals import MISSING, is_number, to_number
+from history.spool import Growing
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ class StampColumn:
         self._format = time_format
         self._decimal = decimal or "."
         self._style: str | None = None
-        self._chunks: list[NDArray[np.float64]] = []
+        self._chunks = Growing()
         self._dates: dict[str, tuple[int, int, int] | None] = {}
         self._example: tuple[int, str] | None = None
         self._rows = 0
@@ -111,7 +112,7 @@ class StampColumn:
         """
         if not self._rows:
             return np.empty(0), []
-        stamps = np.concatenate(self._chunks)
+        stamps: Floats = self._chunks.finish()
         notes: list[str] = []
         if self._style == "date":
             stamps = self._resolve(stamps)

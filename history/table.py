@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from history import spool
 from history.errors import LongFormat, NoNumbers, NoSuchSensors, TooFewRows
 from history.labels import labels_from_column, labels_from_columns
 from history.options import ReadOptions
-from history.quality import measure_quality
+from history.quality import measure_sensor, report
 from history.recording import Recording
 from history.roles import COUNTER_NAMES, LEAST_COUNTED, TAG_NAMES, plain
 
@@ -80,20 +81,18 @@ def recording_from_table(table: Table, options: ReadOptions, name: str) -> Recor
     _refuse_long_format(table, duplicates, name)
     if len(order) < 2:
         raise TooFewRows(f"has {len(order)} row with a time of its own, expected at least 2", place=name)
-    sensors = tuple(column.name for column in kept)
     # Most files are in order already: no second copy of a large one.
     rows = slice(None) if np.array_equal(order, np.arange(table.rows)) else order
-    values = np.column_stack([column.values for column in kept])[rows]
-    invalid = np.column_stack([column.invalid for column in kept])[rows]
-    timestamps = None if table.timestamps is None else table.timestamps[rows]
+    timestamps = None if table.timestamps is None else spool.keep(table.timestamps[rows])
+    measured = [measure_sensor(column.name, column.values[rows], column.invalid[rows]) for column in kept]
     return Recording(
         name=name,
-        sensors=sensors,
-        values=values,
+        sensors=tuple(column.name for column in kept),
+        values=spool.column_stack([column.values for column in kept], rows),
         timestamps=timestamps,
-        labels=None if labels is None else labels[rows],
-        row_numbers=(order + 1).astype(np.int64),
-        quality=measure_quality(sensors, values, invalid, timestamps, duplicates, notes),
+        labels=None if labels is None else spool.keep(labels[rows]),
+        row_numbers=spool.keep((order + 1).astype(np.int64)),
+        quality=report(measured, len(order), timestamps, duplicates, notes),
     )
 
 

@@ -95,7 +95,12 @@ def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.
     """What one network says of the recordings that it has not seen; None without a normal window of them."""
     per_asset = draft.recipe["baseline"] == "asset"
     cuts = [
-        cut_windows(experiment, recipe, commissioning_rows(experiment, recipe) if per_asset else 0)
+        cut_windows(
+            experiment,
+            recipe,
+            commissioning_rows(experiment, recipe) if per_asset else 0,
+            len(rehearsal.held_out),
+        )
         for experiment in rehearsal.held_out
     ]
     if not any((cut.state == NORMAL).any() for cut in cuts):

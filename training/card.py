@@ -87,13 +87,14 @@ def _figures(manifest: Manifest, test_names: list[str], split_by: str) -> str:
         if baseline
         else "judged by the model's own baseline"
     )
+    some = f", every {metrics['stride']}. of theirs" if "stride" in metrics else ""
     rows = [f"| {name} | {metrics[key]:.3g} |" for name, key in _FIGURES if metrics.get(key) is not None]
     if metrics.get("events"):
         rows.insert(0, f"| Faults found | {metrics['events_found']} of {metrics['events']} |")
     table = "\n".join(rows)
     return f"""## Figures
 
-{apart}: {names}; {judged_by}. {metrics["judged_rows"]:,} rows, each judged by the window that ends at it: no
+{apart}: {names}; {judged_by}. {metrics["judged_rows"]:,} rows{some}, each judged by the window that ends at it: no
 look-ahead, no point adjustment. Alarm budget asked for: {metrics["false_alarm_rate_asked"]:.3g} of normal windows.
 One training run, one seed.
 

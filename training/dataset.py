@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from detector.baseline import DRIFT_LIMIT, Baseline, commission, measure
 from detector.errors import BaselineRefused
 from detector.windows import Bools, Floats, Singles, segments
+from history import spool
 from history.recording import ANOMALOUS as ANOMALOUS_CLASS
 from history.recording import NORMAL as NORMAL_CLASS
 from history.recording import UNLABELLED, Recording
@@ -18,6 +19,10 @@ from training.recipe import Recipe
 NORMAL = 0
 UNUSED = -1
 OTHER_CLASS = "other"
+# Readings that statistics of normal operation are measured on; more only cost memory and time.
+MOST_READINGS = 1 << 22
+# Rows in succession that are measured, where not all are.
+STRETCH_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Population:
     center, scale: (sensors,), over all normal rows; the model's own baseline. asset_scale: (sensors,), the
     standard deviation that is usual within one recording. drift: (sensors,), upper quartile over recordings;
     drifting: bool (sensors,). period_s: sampling period, None where no recording has timestamps. per_asset:
-    whether each recording is standardised by its own baseline. classes: `normal` first.
+    whether each recording is standardised by its own baseline. classes: `normal` first. measured_share: of
+    the normal rows of each recording, what statistics are measured on.
     """
 
     sensors: tuple[str, ...]
@@ -39,6 +45,7 @@ class Population:
     drifting: Bools
     period_s: float | None
     per_asset: bool
+    measured_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class Experiment:
     standardised: float32 (rows, sensors), by the asset's or the model's baseline; NaN missing or left out.
     state: int (rows,); NORMAL, the index of a fault's class, or UNUSED (unlabelled or recovering).
     runs: stretches of rows that may share a window. baseline: the asset's own, or None.
+    measured: rows of normal operation that statistics are measured on, ascending.
     """
 
     recording: Recording
@@ -55,6 +63,7 @@ class Experiment:
     standardised: Singles
     state: NDArray[np.int64]
     runs: tuple[slice, ...]
+    measured: NDArray[np.intp]
 
 
 def all_sensors(recordings: Sequence[Recording]) -> tuple[str, ...]:
@@ -65,7 +74,13 @@ def all_sensors(recordings: Sequence[Recording]) -> tuple[str, ...]:
 def all_classes(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """`normal`, then the classes of the labels. Injected faults are `anomalous` beside 0/1 labels or none,
     and `other` beside named faults, so that they never pass for one of those."""
-    named = {str(label) for r in recordings if r.labels is not None for label in np.unique(r.labels)}
+    named = {
+        str(label)
+        for r in recordings
+        if r.labels is not None
+        for block in spool.blocks(len(r), r.labels.itemsize // 8)
+        for label in np.unique(r.labels[block])
+    }
     faults = sorted(named - {NORMAL_CLASS, UNLABELLED})
     if faults in ([], [ANOMALOUS_CLASS]):
         return (NORMAL_CLASS, ANOMALOUS_CLASS)
@@ -80,8 +95,9 @@ def row_states(recording: Recording, classes: tuple[str, ...], recovery_rows: in
     rows = len(recording.values)
     if recording.labels is None:
         return np.zeros(rows, np.int64)
-    index = {name: position for position, name in enumerate(classes)}
-    state = np.array([index.get(str(label), UNUSED) for label in recording.labels], np.int64)
+    state = np.full(rows, UNUSED, np.int64)
+    for position, name in enumerate(classes):
+        state[recording.labels == name] = position
     faulty = state > NORMAL
     last_fault = np.maximum.accumulate(np.where(faulty, np.arange(rows), -(recovery_rows + 1) - rows))
     recovering = (np.arange(rows) - last_fault <= recovery_rows) & ~faulty
@@ -99,14 +115,17 @@ def survey(recordings: Sequence[Recording], recipe: Recipe) -> Population:
     """Look at the training recordings as a whole. Raises NotEnoughData."""
     classes = all_classes(recordings)
     recovery = _recovery_rows(recipe)
-    normals = [r.values[row_states(r, classes, recovery) == NORMAL] for r in recordings]
-    normals = [rows for rows in normals if len(rows) >= recipe.least_steps]
+    share = min(1.0, MOST_READINGS / max(sum(r.values.size for r in recordings), 1))
+    per_asset = _per_asset(recordings, classes, recipe)
+    normals, firsts = [], []
+    for recording in recordings:
+        rows = np.flatnonzero(row_states(recording, classes, recovery) == NORMAL)
+        if len(rows) >= recipe.least_steps:
+            normals.append(recording.values[thinned(rows, share, recipe)])
+            firsts.append(recording.values[rows[: recipe.baseline_rows]] if per_asset else normals[-1])
     if not normals:
         raise NotEnoughData("no recording for training holds a window of normal operation")
-    pooled = np.concatenate(normals)
-    center, scale, _ = measure(pooled)
-    per_asset = _per_asset(recordings, classes, recipe)
-    firsts = [rows[: recipe.baseline_rows] if per_asset else rows for rows in normals]
+    center, scale, _ = measure(np.concatenate(normals))
     measured = [measure(rows) for rows in firsts]
     drift = np.quantile([moved for _, _, moved in measured], 0.75, axis=0)
     asset_scale = np.nanmedian([own for _, own, _ in measured], axis=0) if per_asset else scale
@@ -125,6 +144,7 @@ def survey(recordings: Sequence[Recording], recipe: Recipe) -> Population:
         drifting=drifting,
         period_s=float(np.median(periods)) if periods else None,
         per_asset=per_asset,
+        measured_share=share,
     )
 
 
@@ -134,12 +154,26 @@ def prepare(recording: Recording, population: Population, recipe: Recipe) -> Exp
     baseline = own_baseline(recording, state, population, recipe)
     center = population.center if baseline is None else baseline.center
     scale = population.scale if baseline is None else baseline.scale
-    standardised = ((recording.values - center) / scale).astype(np.float32)
     left_out = population.drifting if baseline is None else population.drifting | baseline.left_out
-    standardised[:, left_out] = np.nan
-    standardised[~np.isfinite(standardised)] = np.nan
+    standardised = spool.empty(recording.values.shape, np.float32)
+    for block in spool.blocks(*recording.values.shape):
+        rows = ((recording.values[block] - center) / scale).astype(np.float32)
+        rows[:, left_out] = np.nan
+        rows[~np.isfinite(rows)] = np.nan
+        standardised[block] = rows
     runs = segments(recording.timestamps, len(recording.values), population.period_s, recipe.max_gap_periods)
-    return Experiment(recording, baseline, standardised, state, tuple(runs))
+    measured = thinned(np.flatnonzero(state == NORMAL), population.measured_share, recipe)
+    return Experiment(recording, baseline, standardised, spool.keep(state), tuple(runs), measured)
+
+
+def thinned(rows: NDArray[np.intp], share: float, recipe: Recipe) -> NDArray[np.intp]:
+    """Of these rows a share, in stretches of STRETCH_ROWS that are spread evenly; two windows at least."""
+    kept = max(int(np.ceil(share * len(rows))), 2 * recipe.window_steps)
+    if kept >= len(rows):
+        return rows
+    stretches = max(1, kept // STRETCH_ROWS)
+    firsts = np.arange(stretches) * len(rows) // stretches
+    return np.asarray(rows[(firsts[:, None] + np.arange(kept // stretches)).ravel()])
 
 
 def own_baseline(

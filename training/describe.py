@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.manifest import Sensor, TrainingData
-from detector.windows import Floats
+from history import spool
 from history.recording import Recording
 from training.dataset import NORMAL, Experiment, Population
 
@@ -18,8 +19,9 @@ def describe_sensors(
     experiments: Sequence[Experiment], population: Population, units: Mapping[str, str]
 ) -> list[Sensor]:
     """One entry a sensor, over normal rows of the training experiments; typical errors are still 1."""
-    normal = [e.recording.values[e.state == NORMAL] for e in experiments]
+    normal = [e.recording.values[e.measured] for e in experiments]
     pooled = np.concatenate(normal)
+    flat = np.max([longest_runs(e) for e in experiments], axis=0)
     sensors = []
     for index, name in enumerate(population.sensors):
         column = pooled[:, index]
@@ -36,7 +38,7 @@ def describe_sensors(
                 asset_scale=float(population.asset_scale[index]),
                 quantiles=[float(f"{value:.8g}") for value in quantiles],
                 noise=float(np.median(changes)) if len(changes) else 0.0,
-                longest_flat=max(longest_run(rows[:, index]) for rows in normal),
+                longest_flat=int(flat[index]),
                 drift=round(float(population.drift[index]), 3),
                 scored=not bool(population.drifting[index]) and len(column) > 0,
                 typical_error=1.0,
@@ -45,13 +47,28 @@ def describe_sensors(
     return sensors
 
 
-def longest_run(column: Floats) -> int:
-    """Most consecutive equal readings, missing ones passed over."""
-    column = column[np.isfinite(column)]
-    if len(column) == 0:
-        return 0
-    edges = np.flatnonzero(np.diff(column) != 0)
-    return int(np.diff(np.concatenate([[-1], edges, [len(column) - 1]])).max())
+def longest_runs(experiment: Experiment) -> NDArray[np.int64]:
+    """Most consecutive equal readings of each sensor over normal rows, (sensors,), past missing ones."""
+    rows, values = np.flatnonzero(experiment.state == NORMAL), experiment.recording.values
+    sensors = values.shape[1]
+    longest, running, last = (
+        np.zeros(sensors, np.int64),
+        np.zeros(sensors, np.int64),
+        np.full(sensors, np.nan),
+    )
+    for block in spool.blocks(len(rows), sensors):
+        readings = values[rows[block]]
+        for index in range(sensors):
+            column = readings[:, index]
+            column = column[np.isfinite(column)]
+            if len(column):
+                starts = np.flatnonzero(np.diff(column, prepend=np.nan) != 0)
+                runs = np.diff(np.append(starts, len(column)))
+                # The first run may go on from the block before.
+                runs[0] += running[index] * (column[0] == last[index])
+                longest[index] = max(longest[index], runs.max())
+                running[index], last[index] = runs[-1], column[-1]
+    return longest
 
 
 def fingerprint(recordings: Sequence[Recording]) -> str:
@@ -59,9 +76,12 @@ def fingerprint(recordings: Sequence[Recording]) -> str:
     digest = hashlib.sha256()
     for recording in sorted(recordings, key=lambda r: r.name):
         digest.update("\0".join([recording.name, *recording.sensors]).encode())
-        digest.update(np.ascontiguousarray(recording.values).tobytes())
+        for block in spool.blocks(*recording.values.shape):
+            digest.update(np.ascontiguousarray(recording.values[block]).tobytes())
         if recording.labels is not None:
-            digest.update("\0".join(map(str, recording.labels)).encode())
+            for block in spool.blocks(len(recording), recording.labels.itemsize):
+                between = "\0" if block.start else ""
+                digest.update((between + "\0".join(recording.labels[block].tolist())).encode())
     return digest.hexdigest()
 
 

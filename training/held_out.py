@@ -14,8 +14,9 @@ from history.recording import UNLABELLED
 from training.dataset import NORMAL, UNUSED, Experiment, wholly_normal
 from training.recipe import Recipe
 
-# Enough windows of a recording for every figure; more only cost time.
+# Enough windows of a recording for every figure, and of all together; more only cost time.
 MOST_WINDOWS = 6000
+MOST_ALTOGETHER = 200_000
 # Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
 COMMISSIONING_SHARE = 2 / 3
 
@@ -42,8 +43,11 @@ class HeldOut:
         return [w for w, state in zip(self.windows, self.state.tolist(), strict=True) if state == NORMAL]
 
 
-def cut_windows(experiment: Experiment, recipe: Recipe, skip: int) -> HeldOut:
-    """Full windows after the first `skip` normal rows, either wholly normal or ending in a labelled row."""
+def cut_windows(experiment: Experiment, recipe: Recipe, skip: int, among: int = 1) -> HeldOut:
+    """Full windows after the first `skip` normal rows, either wholly normal or ending in a labelled row.
+
+    among: so many recordings.
+    """
     steps = recipe.window_steps
     ends = window_ends(experiment.runs, steps)
     normal_rows = np.cumsum(experiment.state == NORMAL)
@@ -54,7 +58,8 @@ def cut_windows(experiment: Experiment, recipe: Recipe, skip: int) -> HeldOut:
     known = labels != UNLABELLED if labels is not None else np.zeros(len(experiment.state), np.bool_)
     kept = clean | known[ends]
     ends, clean = ends[kept], clean[kept]
-    stride = max(1, -(-len(ends) // MOST_WINDOWS))
+    most = min(MOST_WINDOWS, max(1, MOST_ALTOGETHER // among))
+    stride = max(1, -(-len(ends) // most))
     windows = windows_ending_at(experiment.recording.values, experiment.runs, ends[::stride], steps)
     at_end = experiment.state[ends]
     state = np.where(clean | (at_end > NORMAL), at_end, UNUSED)[::stride]
@@ -84,7 +89,7 @@ def commission_recordings(
     for experiment in experiments:
         skip = commissioning_rows(experiment, recipe)
         rows = np.flatnonzero(experiment.state == NORMAL)[:skip]
-        cut = cut_windows(experiment, recipe, skip)
+        cut = cut_windows(experiment, recipe, skip, len(experiments))
         if len(rows) < LEAST_ROWS or not cut.normal:
             continue
         stamps = experiment.recording.timestamps

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from detector.operation import Operation
 from detector.statistics import window_statistics
 from detector.windows import Floats, Singles, window_ends, windows_ending_at
+from history import spool
 from training.dataset import Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
@@ -53,8 +55,7 @@ def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Oper
 
 
 def _windows(experiments: Sequence[Experiment], steps: int) -> Singles:
-    ends = [window_ends(experiment.runs, steps) for experiment in experiments]
-    ends = [e[wholly_normal(x.state, e, steps)] for x, e in zip(experiments, ends, strict=True)]
+    ends = [_normal_ends(experiment, steps) for experiment in experiments]
     stride = max(1, -(-sum(map(len, ends)) // MOST_WINDOWS))
     cut = [
         windows_ending_at(experiment.standardised, experiment.runs, at[::stride], steps)
@@ -67,6 +68,11 @@ def _windows(experiments: Sequence[Experiment], steps: int) -> Singles:
             "window_steps"
         )
     return np.stack(windows)
+
+
+def _normal_ends(experiment: Experiment, steps: int) -> NDArray[np.intp]:
+    ends = window_ends(experiment.runs, steps)
+    return spool.keep(ends[wholly_normal(experiment.state, ends, steps)])
 
 
 def mean_and_sd(values: Floats, floor: float) -> tuple[Floats, Floats]:

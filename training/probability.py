@@ -1,6 +1,7 @@
 """From scores to probabilities: what is fitted on windows with and without faults."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,19 +42,19 @@ def gather(
     detector: Detector, cuts: Sequence[HeldOut], fault_size: tuple[float, float], rng: np.random.Generator
 ) -> Cases:
     """Recorded faults at the share in which they occur, else one injected fault for each normal window."""
-    windows: list[Window] = []
-    klass: list[int] = []
     recorded = any((cut.state > NORMAL).any() for cut in cuts)
-    for cut in cuts:
-        for values, state in zip(cut.windows, cut.state.tolist(), strict=True):
-            windows.append(Window(values, cut.baseline))
-            klass.append(max(state, NORMAL))
-            if not recorded:
-                faulty = _with_fault(detector, values, cut.baseline, fault_size, rng)
-                windows.append(Window(faulty, cut.baseline))
-                klass.append(len(detector.manifest.classes) - 1)
-    picked = rng.permutation(len(windows))[:MOST_WINDOWS].tolist()
-    scores = [detector.score(part) for part in in_batches([windows[i] for i in picked])]
+    injected = None if recorded else fault_size
+    # Drawn twice, so that windows that are not picked need not be kept.
+    again = deepcopy(rng)
+    klass = [klass for _, klass in _cases(detector, cuts, injected, rng)]
+    picked = rng.permutation(len(klass))[:MOST_WINDOWS].tolist()
+    wanted = set(picked)
+    windows = {
+        index: window
+        for index, (window, _) in enumerate(_cases(detector, cuts, injected, again))
+        if index in wanted
+    }
+    scores = [detector.score(part) for part in in_batches([windows[index] for index in picked])]
     return Cases(
         np.concatenate([part.outputs.logits for part in scores]).astype(np.float64),
         np.concatenate([part.combined for part in scores]),
@@ -64,11 +65,26 @@ def gather(
     )
 
 
+def _cases(
+    detector: Detector,
+    cuts: Sequence[HeldOut],
+    fault_size: tuple[float, float] | None,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Window, int]]:
+    """Windows with their classes; behind each one a copy with a fault of this size, if one is given."""
+    for cut in cuts:
+        for values, state in zip(cut.windows, cut.state.tolist(), strict=True):
+            yield Window(values, cut.baseline), max(state, NORMAL)
+            if fault_size is not None:
+                faulty = _with_fault(detector, values, cut.baseline, fault_size, rng)
+                yield Window(faulty, cut.baseline), len(detector.manifest.classes) - 1
+
+
 def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
     """Log-odds and temperature that minimise the log loss.
 
-    Windows weigh so that faults have the share of the labelled rows that they have in the recordings: rows
-    that still recover from a fault are in no window here, but in a plant they are. Injected faults have half.
+    Windows weigh so that faults have the share that they have of the labelled rows in the recordings: which
+    windows are cut, and how many, is no sign of it. Injected faults have half.
     """
     # Injected faults stand in for recorded ones only where there are none at all.
     recorded = any(case.recorded for case in cases)

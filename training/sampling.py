@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.windows import Bools, Floats, Ints, Singles, window_ends
+from history import spool
 from history.faults import FAULTS
 from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
@@ -42,7 +43,7 @@ class WindowSampler:
     ) -> None:
         self._recipe = recipe
         self._rng = rng
-        self._rows = np.concatenate([experiment.standardised for experiment in experiments])
+        self._rows = spool.concatenate([experiment.standardised for experiment in experiments])
         normal, faulty = _ends(experiments, recipe.window_steps)
         if len(normal) == 0:
             raise NotEnoughData(
@@ -183,9 +184,9 @@ def _ends(
     offset = 0
     for experiment in experiments:
         ends = window_ends(experiment.runs, steps)
-        normal.append(ends[wholly_normal(experiment.state, ends, steps)] + offset)
+        normal.append(spool.keep(ends[wholly_normal(experiment.state, ends, steps)] + offset))
         at_end = experiment.state[ends]
         for klass in np.unique(at_end[at_end > NORMAL]).tolist():
-            faulty.setdefault(klass, []).append(ends[at_end == klass] + offset)
+            faulty.setdefault(klass, []).append(spool.keep(ends[at_end == klass] + offset))
         offset += len(experiment.state)
-    return np.concatenate(normal), {klass: np.concatenate(ends) for klass, ends in faulty.items()}
+    return spool.concatenate(normal), {klass: spool.concatenate(ends) for klass, ends in faulty.items()}

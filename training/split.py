@@ -1,16 +1,21 @@
 """Which recordings train, which calibrate, and which are reported on. Never by row."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from history import spool
 from history.recording import NORMAL, UNLABELLED, Recording
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 
 # Recordings with at least this many rows in common are one experiment.
 SHARED_ROWS = 20
+# Rows that are compared at a time.
+MOST_HASHES = 1 << 22
 # With fewer experiments than this that hold normal operation, each is cut by time instead.
 LEAST_EXPERIMENTS = 4
 
@@ -116,21 +121,46 @@ def _experiments(recordings: Sequence[Recording]) -> list[list[Recording]]:
             index = parent[index]
         return index
 
-    owners: dict[bytes, int] = {}
-    shared: dict[tuple[int, int], int] = {}
-    for index, recording in enumerate(recordings):
-        moving = np.ptp(np.nan_to_num(recording.values), axis=0) > 0
-        # A single sensor repeats its readings by chance; whole rows of several do not.
-        if moving.sum() < 3:
-            continue
-        for row in {row.tobytes() for row in np.round(recording.values, 9)}:
-            owner = owners.setdefault(row, index)
-            if owner != index:
-                shared[owner, index] = shared.get((owner, index), 0) + 1
-    for (one, other), rows in shared.items():
+    for (one, other), rows in _shared_rows(recordings).items():
         if rows >= SHARED_ROWS:
             parent[root(other)] = root(one)
     groups: dict[int, list[Recording]] = {}
     for index, recording in enumerate(recordings):
         groups.setdefault(root(index), []).append(recording)
     return list(groups.values())
+
+
+def _shared_rows(recordings: Sequence[Recording]) -> dict[tuple[int, int], int]:
+    """How many rows a recording, the second of a pair, has in common with the first one that holds them."""
+    hashes = [_hashes(recording) for recording in recordings]
+    parts = max(1, -(-sum(map(len, hashes)) // MOST_HASHES))
+    edges = np.array([2**64 * part // parts - 2**63 for part in range(1, parts)], np.int64)
+    shared: Counter[tuple[int, int]] = Counter()
+    # Equal rows are in the same part of their recordings.
+    for part in zip(*(np.split(own, np.searchsorted(own, edges)) for own in hashes), strict=True):
+        some = [np.unique(own) for own in part]
+        owner = np.repeat(np.arange(len(some)), [len(own) for own in some])
+        _, first, which = np.unique(np.concatenate(some), return_index=True, return_inverse=True)
+        one = owner[first][which]
+        shared.update(zip(one[one != owner].tolist(), owner[one != owner].tolist(), strict=True))
+    return shared
+
+
+def _hashes(recording: Recording) -> NDArray[np.int64]:
+    """A number for each row, ascending; equal for equal rows, to nine decimals.
+
+    None with fewer than three sensors that move: a single one repeats its readings by chance, whole rows of
+    several do not.
+    """
+    rows, sensors = recording.values.shape
+    hashes = spool.empty(rows, np.int64)
+    low, high = np.full(sensors, np.inf), np.full(sensors, -np.inf)
+    for block in spool.blocks(rows, sensors):
+        readings = recording.values[block]
+        filled = np.nan_to_num(readings)
+        low, high = np.minimum(low, filled.min(axis=0)), np.maximum(high, filled.max(axis=0))
+        hashes[block] = [hash(row.tobytes()) for row in np.round(readings, 9)]
+    if (high > low).sum() < 3:
+        return hashes[:0]
+    hashes.sort()
+    return hashes

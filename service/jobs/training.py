@@ -215,6 +215,8 @@ async def _process(command: Sequence[str], log: Path) -> int:
             start_new_session=True,
             # No frames and no colours in what may be shown as a reason.
             env={
+                # Recordings are kept in a file while they are learnt from: here there is room for them.
+                "TMPDIR": str(log.parent),
                 **os.environ,
                 "NO_COLOR": "1",
                 "TERM": "dumb",

@@ -5,6 +5,7 @@ import pytest
 
 from tests.plant import SCALE, recording
 from training.dataset import NORMAL, UNUSED, all_classes, prepare, row_states, survey
+from training.describe import longest_runs
 from training.errors import NotEnoughData
 from training.recipe import Recipe
 from training.sampling import WindowSampler
@@ -146,3 +147,26 @@ def test_a_sensor_that_only_climbs_on_one_machine_is_left_out_there_alone():
     population = survey(recordings, recipe)
     missing = [np.isnan(prepare(r, population, recipe).standardised[:, 1]).all() for r in recordings]
     assert missing == [False, False, True, False, False]
+
+
+def test_statistics_of_more_than_is_measured_are_of_stretches_all_over_the_recording(monkeypatch):
+    monkeypatch.setattr("training.dataset.MOST_READINGS", 12_000)
+    monkeypatch.setattr("training.dataset.STRETCH_ROWS", 100)
+    item, recipe = recording("long", 10_000), Recipe(baseline="pooled")
+    population = survey([item], recipe)
+    measured = prepare(item, population, recipe).measured
+    assert len(measured) == 4000
+    assert np.diff(measured).min() == 1
+    assert (np.diff(measured) > 1).sum() == 39
+    assert measured[-1] > 9700
+    np.testing.assert_allclose(population.center, item.values.mean(axis=0), rtol=0.01)
+
+
+def test_flat_runs_are_counted_over_blocks(monkeypatch):
+    item, recipe = recording("flat", 400), Recipe(baseline="pooled")
+    item.values[100:163, 1] = 7.0
+    item.values[120:130, 1] = np.nan
+    experiment = prepare(item, survey([item], recipe), recipe)
+    whole = longest_runs(experiment)
+    monkeypatch.setattr("history.spool.BLOCK_BYTES", 24 * 9)
+    assert whole.tolist() == longest_runs(experiment).tolist() == [1, 53, 1]

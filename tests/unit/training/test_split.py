@@ -8,7 +8,7 @@ import pytest
 from tests.plant import recording
 from training.errors import NotEnoughData
 from training.recipe import Recipe
-from training.split import Split, split
+from training.split import Split, _experiments, split
 
 
 def names(part):
@@ -113,3 +113,13 @@ def test_the_same_seed_divides_alike_and_another_does_not():
 def test_nothing_to_train_on_is_an_error():
     with pytest.raises(NotEnoughData):
         split([], Recipe())
+
+
+def test_shared_rows_are_found_a_part_at_a_time(monkeypatch):
+    recordings = [recording(f"run-{k}", 200, seed=k) for k in range(5)]
+    shared = replace(recordings[1], name="again", values=recordings[1].values.copy())
+    shared.values[30:] += 1.0
+    monkeypatch.setattr("training.split.MOST_HASHES", 64)
+    monkeypatch.setattr("history.spool.BLOCK_BYTES", 24 * 17)
+    groups = [sorted(item.name for item in group) for group in _experiments([*recordings, shared])]
+    assert sorted(groups) == [["again", "run-1"], ["run-0"], ["run-2"], ["run-3"], ["run-4"]]
