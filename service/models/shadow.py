@@ -10,7 +10,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from detector import Options, Verdict, Window
 from detector.errors import DetectorError
