@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from cli.unread import has_unread
+
 if TYPE_CHECKING:
     from service.resources import Resources
 
@@ -30,6 +32,7 @@ class PatientProtocol(HttpToolsProtocol):
     bytes do not set it back. An answer that waits to be taken has a third (`unread_timeout_s`).
     """
 
+    _heard = False
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
 
@@ -58,6 +61,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         super().data_received(data)
         if self._head_timer is None and not self._under_way and not self.transport.is_closing():
             self._await_head()
@@ -90,7 +94,8 @@ class PatientProtocol(HttpToolsProtocol):
             self.loop.call_later(_LAST_S, self._part)
 
     def _part(self) -> None:
-        if not self._under_way:
+        # Who asks in this moment is answered.
+        if not self._under_way and not has_unread(self.transport):
             self.transport.close()
             self._await_taking()
 
@@ -109,7 +114,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         """Unless it is there and only this process was too busy to read it: it is looked at once more."""
-        self._head_timer = self.loop.call_later(_SECOND_LOOK_S, self._close, "slow_head")
+        self._head_timer = self.loop.call_later(_SECOND_LOOK_S, self._head_is_missing)
+
+    def _head_is_missing(self) -> None:
+        self._head_timer = None
+        # The first bytes of all, in this moment: they set the timer anew. Later ones might go on for ever.
+        if self._heard or not has_unread(self.transport):
+            self._close("slow_head")
 
     def _head_arrived(self) -> None:
         if self._head_timer is not None:

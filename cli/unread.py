@@ -1,4 +1,4 @@
-"""How long a request lay in its socket before it was read: the part of a wait that no queue shows."""
+"""What lies in a socket and was not read yet: the part of a wait that no queue shows."""
 
 import asyncio
 import socket
@@ -25,3 +25,21 @@ def unread_s(transport: asyncio.BaseTransport) -> float:
         return 0.0
     (milliseconds,) = struct.unpack_from("I", told, _PLACE)
     return float(milliseconds) / 1e3
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Whether something has arrived on this connection that was not read yet; False where none can tell."""
+    try:
+        import fcntl
+        import termios
+    except ImportError:  # not a Unix
+        return False
+    connection = transport.get_extra_info("socket")
+    if connection is None:
+        return False
+    try:
+        told = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+    except (OSError, ValueError):  # closed already
+        return False
+    (count,) = struct.unpack("i", told)
+    return bool(count)
