@@ -28,11 +28,13 @@ class PatientProtocol(HttpToolsProtocol):
     """One connection.
 
     Whenever no request is under way, a timer runs: uvicorn's own between requests (`keep_alive_s`), and one
-    for the head (`head_timeout_s`) from the connection's start and from the first byte after an answer. More
-    bytes do not set it back. An answer that waits to be taken has a third (`unread_timeout_s`).
+    for the head (`head_timeout_s`) from the connection's start and from the first byte after an answer, which
+    may be of the body of a request that was answered at its head. More bytes do not set it back. An answer
+    that waits to be taken has a third (`unread_timeout_s`).
     """
 
     _heard = False
+    _within_message = False
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
 
@@ -63,8 +65,24 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         super().data_received(data)
-        if self._head_timer is None and not self._under_way and not self.transport.is_closing():
+        if self._under_way or self.transport.is_closing() or self._head_timer is not None:
+            return
+        if self._within_message:
             self._await_head()
+        elif self.timeout_keep_alive_task is None:
+            # Behind the body of a request that was refused at its head: a connection between two requests.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_message_begin(self) -> None:
+        self._within_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._within_message = False
+        self._head_arrived()
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         self._head_arrived()

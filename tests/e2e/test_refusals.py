@@ -119,6 +119,43 @@ def test_connection_is_of_use_after_a_refusal(server: Server) -> None:
             time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def impatient(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    variables = {"OFFNORMAL_MAX_WAIT_S": str(WAIT_S), "OFFNORMAL_HEAD_TIMEOUT_S": "1"}
+    with serving(trained_store, tmp_path_factory.mktemp("impatient"), **variables) as server:
+        yield server
+
+
+def refused_at(server: Server, request: bytes) -> socket.socket:
+    """The connection of a request, or of the beginning of one, that was refused."""
+    for _ in range(20):
+        with busy(server):
+            connection = connect(server)
+            connection.sendall(request)
+            if connection.recv(65536).startswith(b"HTTP/1.1 429"):
+                return connection
+            connection.close()
+    raise AssertionError("nothing was refused")
+
+
+def test_refused_connection_is_kept_as_long_as_any_other(impatient: Server) -> None:
+    with refused_at(impatient, post("/classify", ONE)) as connection:
+        time.sleep(2.5)
+        connection.sendall(post("/classify", ONE))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_body_of_a_refused_request_may_not_go_on_for_ever(impatient: Server) -> None:
+    head, _, body = post("/classify", ONE).partition(b"\r\n\r\n")
+    with refused_at(impatient, head + b"\r\n\r\n") as connection:
+        started = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT011, PT012  reset or broken pipe, as it happens
+            for place in range(200):
+                connection.sendall(body[place : place + 1])
+                time.sleep(0.1)
+        assert time.monotonic() - started < 15
+
+
 def test_requests_sent_ahead_are_answered_in_their_order(server: Server) -> None:
     """Fifty on one connection, while it is busy: each answered once, whatever becomes of it."""
     with busy(server), connect(server) as connection:
