@@ -9,7 +9,7 @@ from service.errors import QueueFull
 from service.http.doors import refusal
 from service.http.gate import TURN, Gate, Turn
 from service.http.problems import kind_of
-from service.http.request_log import RAW_ID_HEADER, Beside, Facts, facts_of, id_of, report
+from service.http.request_log import RAW_ID_HEADER, Beside, Facts, facts_in, facts_of, id_of, report
 from service.measuring.metrics import Metrics
 
 _FULL = kind_of(QueueFull("")).code
@@ -50,7 +50,8 @@ class Admission:
         try:
             await self._app(scope, receive_noting, send)
         finally:
-            turn.leave(refused=facts_of(Request(scope)).error_code == _FULL)
+            known = facts_in(scope)
+            turn.leave(refused=known is not None and known.error_code == _FULL)
 
 
 class Brief:
