@@ -1,7 +1,8 @@
 """Answers as uvicorn writes them, but in one piece."""
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -9,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     RequestResponseCycle,
 )
+
+from service.http.exchange import EXCHANGE, RawHeader
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -29,13 +32,25 @@ def header_line(name: bytes, value: bytes) -> bytes | None:
 
 
 class WholeAnswer(RequestResponseCycle):
-    """A request, and an answer whose head waits for the first of its body.
+    """A request, and an answer whose head waits for the first of its body: where that is all of it, both are
+    written at once. Everything else, what is wrong included, is left to uvicorn.
 
-    Where that is all of it, both are written at once. Everything else, what is wrong included, is left to
-    uvicorn.
+    It is the `Exchange` of its scope (service/http/exchange.py).
     """
 
     _head: Any = None
+
+    def offer(self) -> None:
+        """To be called once: uvicorn makes cycles by itself, of its own class."""
+        self.scope["extensions"] = {EXCHANGE: self}  # type: ignore[dict-item]
+
+    def arrived(self) -> bytes | None:
+        if self.more_body or self.disconnected or self.response_complete:
+            return None
+        body, self.body = bytes(self.body), bytearray()
+        self.message_event.clear()
+        self.flow.resume_reading()
+        return body
 
     async def send(self, message: "ASGISendEvent") -> None:
         if not self.response_started:
@@ -43,17 +58,17 @@ class WholeAnswer(RequestResponseCycle):
                 self._head = message
                 return
             if self._head is not None:
-                if self._write_whole(self._head, message):
+                head, rest = self._head, cast("Any", message)
+                if _is_whole(rest) and self.answer(
+                    head["status"], head.get("headers", ()), rest.get("body", b"")
+                ):
                     return
                 await super().send(self._head)
         await super().send(message)
 
-    def _write_whole(self, head: Any, message: Any) -> bool:
-        """Whether this could be done."""
-        body = message.get("body", b"")
+    def answer(self, status: int, headers: Iterable[RawHeader], body: bytes) -> bool:
         if (
-            message["type"] != "http.response.body"
-            or message.get("more_body", False)
+            self.response_started
             or len(body) > _MOST_BYTES
             or self.scope["method"] == "HEAD"
             or self.flow.write_paused
@@ -62,14 +77,14 @@ class WholeAnswer(RequestResponseCycle):
         ):
             return False
         length = (b"content-length", b"%d" % len(body))
-        headers = [*self.default_headers, *head.get("headers", ())]
+        headers = [*self.default_headers, *headers]
         if length not in headers:
             return False
         lines = [b"%s: %s\r\n" % length if header == length else header_line(*header) for header in headers]
         if None in lines:
             return False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join([STATUS_LINE[head["status"]], *lines, end, body]))  # type: ignore[list-item]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, end, body]))  # type: ignore[list-item]
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
@@ -77,3 +92,7 @@ class WholeAnswer(RequestResponseCycle):
             self.transport.close()
         self.on_response()
         return True
+
+
+def _is_whole(message: Any) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)

@@ -72,6 +72,7 @@ class LimitedProtocol(PatientProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Ask at the head of the request whether it is let in: until its body is read, it cost little."""
         cycle.__class__ = WholeAnswer  # which uvicorn makes by itself, of its own class
+        cast("WholeAnswer", cycle).offer()
         resources = self._resources
         gate, brief = resources.gate, resources.brief
         scope = cast("Scope", cycle.scope)

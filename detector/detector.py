@@ -52,8 +52,7 @@ class Window(Struct, frozen=True):
     notes: tuple[Issue, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the caller wants of a verdict. false_alarm_rate: None means the model's default."""
 
     explain: bool = False
@@ -280,15 +279,15 @@ class Detector:
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
     def _p_values(self, windows: Sequence[Window], combined: Floats) -> Floats:
-        by_asset = [window.baseline is not None for window in windows]
         values = p_values(combined, self._normal_scores[False])
-        if any(by_asset):
-            values = np.where(by_asset, p_values(combined, self._normal_scores[True]), values)
-        return values
+        if _by_model_alone(windows):
+            return values
+        by_asset = [window.baseline is not None for window in windows]
+        return np.where(by_asset, p_values(combined, self._normal_scores[True]), values)
 
     def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
         """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows)."""
-        if all(window.baseline is None for window in windows):
+        if _by_model_alone(windows):
             return self._own_levels[kind]
         of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
         of_assets: Level = getattr(self.manifest.calibration.normal_operation(by_asset=True), kind)
@@ -301,7 +300,7 @@ class Detector:
     def _qualities(self, windows: Sequence[Window], batch: Batch) -> list[Quality]:
         values, notes = [window.values for window in windows], [window.notes for window in windows]
         padded = batch.readings if batch.complete else None
-        if all(window.baseline is None for window in windows):
+        if _by_model_alone(windows):
             return self._rules.inspect(values, self._left_out[None], None, notes, padded)
         left_out = np.stack([self._left_out_for(window.baseline) for window in windows])
         center = [self._center if w.baseline is None else w.baseline.center for w in windows]
@@ -315,7 +314,7 @@ class Detector:
         """Pad, and hide the sensors that are left out."""
         arrays = [window.values for window in windows]
         steps = max(len(array) for array in arrays)
-        if all(window.baseline is None for window in windows):
+        if _by_model_alone(windows):
             batch = stack(arrays, self._center, self._scale, steps)
             left_out = self._left_out[None]
         else:
@@ -334,6 +333,11 @@ class Detector:
             scores.outputs.reconstruction[index, : len(window.values)].astype(np.float64) * scale + center
         )
         return np.where(self._left_out_for(window.baseline), np.nan, expected)
+
+
+def _by_model_alone(windows: Sequence[Window]) -> bool:
+    """Whether no window has a baseline of its asset."""
+    return all(window.baseline is None for window in windows)
 
 
 def in_batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:

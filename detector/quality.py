@@ -20,6 +20,8 @@ _LEAST_FLAT = 4
 # Distance outside the 0.1 to 99.9 % range of normal operation, in multiples of that range's width.
 RANGE_MARGIN = 1.0
 
+# Kinds of sound windows, by steps and sensors left out, of which it is kept what is said of them.
+_MOST_USUAL = 100
 _SENSOR_ISSUES = ("missing", "gaps", "flatline", "out_of_range", "drifting")
 
 
@@ -97,6 +99,7 @@ class QualityRules:
         )
         self._low, self._high = allowed_range(manifest)
         self._never_flat = np.isinf(self._flat_limit)
+        self._usual: dict[tuple[int, bytes], Quality] = {}
         # The limits once for each step of a window: compared row by row it would take twice as long. No
         # infinity is in range.
         self._low_by_step, self._high_by_step = (
@@ -151,17 +154,24 @@ class QualityRules:
 
     def _of_sound(self, steps: int, left_out: Bools, notes: Sequence[tuple[Issue, ...]]) -> list[Quality]:
         """What is said of sound windows: nothing but what is known of them and of their sensors already."""
-        usual = []
-        for row in left_out.tolist():
-            drifting = tuple(issues[-1] for issues, out in zip(self._issues, row, strict=True) if out)
-            judged = len(drifting) < len(row)
-            usual.append(Quality(float(judged), steps, drifting, judgeable=judged))
+        usual = [self._usual_of(steps, row) for row in map(bytes, left_out)]
         if len(usual) == 1:
             usual *= len(notes)
         return [
             replace(quality, issues=known + quality.issues) if known else quality
             for quality, known in zip(usual, notes, strict=True)
         ]
+
+    def _usual_of(self, steps: int, left_out: bytes) -> Quality:
+        """left_out: a byte for each sensor, 0 where it is judged."""
+        if (known := self._usual.get((steps, left_out))) is not None:
+            return known
+        drifting = tuple(issues[-1] for issues, out in zip(self._issues, left_out, strict=True) if out)
+        judged = len(drifting) < len(left_out)
+        quality = Quality(float(judged), steps, drifting, judgeable=judged)
+        if len(self._usual) < _MOST_USUAL:
+            self._usual[steps, left_out] = quality
+        return quality
 
     def _of_others(
         self,

@@ -17,6 +17,8 @@ VOTE_LIMIT = 20.0
 # By so many deviations the reconstruction must exceed an alarm limit to carry it alone.
 ALONE_MARGIN = 10.0
 _TINY = 1e-12
+# Signs of the log-odds for `normal`, and for any fault.
+_EITHER = np.array([1.0, -1.0])
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
@@ -84,9 +86,11 @@ def reconstruction_score(
     and a mean and a deviation describe them. NaN when nothing was observed.
     """
     relative = errors / typical
-    seen = np.isfinite(relative)
-    count = seen.sum(axis=1)
-    mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
+    mean = relative.sum(axis=1) / len(typical)
+    if not np.isfinite(mean).all():  # of some sensors that were not observed
+        seen = np.isfinite(relative)
+        count = seen.sum(axis=1)
+        mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
     if scale == "log":
         return np.asarray(0.5 * (np.log(mean + _TINY) + np.log(distances + _TINY)))
     return np.asarray(0.5 * (np.log1p(mean) + np.log1p(distances)))
@@ -122,22 +126,16 @@ def probabilities(
     Outputs for Support Vector Machines), in older models with the scores that it is made of; the head divides
     the probability of a fault among the faults by a softmax with a temperature.
     """
-    odds = (
-        calibration.intercept
-        + calibration.score_slope * combined
-        + calibration.classifier_slope * classifier_score(logits)
-        + calibration.reconstruction_slope * reconstruction
-    )
-    # The logistic function on the side where its exponential cannot overflow.
-    small = np.exp(-np.abs(odds))
-    more, less = 1.0 / (1.0 + small), small / (1.0 + small)
-    likely = odds >= 0
-    result = np.empty(logits.shape)
-    result[:, 0] = np.where(likely, less, more)
-    result[:, 1] = np.where(likely, more, less)
-    if logits.shape[1] > 2:
-        result[:, 1:] = result[:, 1:2] * softmax(logits[:, 1:], calibration.temperature)
-    return result
+    odds = calibration.intercept + calibration.score_slope * combined
+    if calibration.classifier_slope:
+        odds += calibration.classifier_slope * classifier_score(logits)
+    if calibration.reconstruction_slope:
+        odds += calibration.reconstruction_slope * reconstruction
+    # Both logistic functions as exp(-log(1 + exp(±odds))), in which nothing overflows.
+    either = np.exp(-np.logaddexp(0.0, np.multiply.outer(odds, _EITHER)))
+    if logits.shape[1] == 2:
+        return np.asarray(either)
+    return np.hstack([either[:, :1], either[:, 1:] * softmax(logits[:, 1:], calibration.temperature)])
 
 
 def p_values(scores: Floats, normal_scores: Floats) -> Floats:
@@ -146,9 +144,10 @@ def p_values(scores: Floats, normal_scores: Floats) -> Floats:
     p = (1 + #{normal >= score}) / (n + 1)  (Vovk, Gammerman and Shafer 2005, Algorithmic Learning in a
     Random World, 2.2), so never 0. normal_scores ascending. NaN scores give NaN.
     """
-    at_least = len(normal_scores) - normal_scores.searchsorted(scores, side="left")
-    values = (1.0 + at_least) / (len(normal_scores) + 1.0)
-    return np.where(np.isnan(scores), np.nan, values)
+    most = len(normal_scores) + 1.0
+    values = (most - normal_scores.searchsorted(scores, side="left")) / most
+    unknown = np.isnan(scores)
+    return np.where(unknown, np.nan, values) if unknown.any() else np.asarray(values)
 
 
 def threshold(normal_scores: Floats, false_alarm_rate: float) -> float:

@@ -1,6 +1,7 @@
 """What the readings of a window look like, sensor by sensor: where they lie, how they scatter and move."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,14 @@ def sum_over_steps(values: NDArray[Any]) -> Floats:
 
     As a product with ones: NumPy's own reduction across rows this short takes three times as long.
     """
-    return np.asarray(np.ones(values.shape[1]) @ values.astype(np.float64, copy=False))
+    return np.asarray(_ones(values.shape[1]) @ values.astype(np.float64, copy=False))
+
+
+@lru_cache(8)
+def _ones(count: int) -> Floats:
+    ones = np.ones(count)
+    ones.flags.writeable = False
+    return ones
 
 
 def levels(standardised: Singles, observed: Bools | None) -> Floats:

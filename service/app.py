@@ -21,7 +21,7 @@ from service.assets import Assets
 from service.errors import ServiceError, WrongContent
 from service.grpc.door import grpc_door
 from service.http import asset_routes, classify, docs_page, model_routes, openapi, probes
-from service.http.admission import Admission, Brief
+from service.http.admission import Admission, Admitted, Brief
 from service.http.body import BodyBudget
 from service.http.doors import DOORS, refusal
 from service.http.enclosed import EnclosedApi
@@ -29,7 +29,7 @@ from service.http.gate import Gate
 from service.http.keys import KeyFile, Keyring
 from service.http.problems import from_http, kind_of
 from service.http.rates import Rates
-from service.http.request_log import RequestLog, facts_of
+from service.http.request_log import Logged, RequestLog, facts_of
 from service.http.security import SecurityHeaders, cors
 from service.http.short_way import ShortWay
 from service.jobs import Jobs
@@ -68,6 +68,7 @@ def create_app(
     metrics.network_bytes_limit[0] = settings.models_mb * MEGABYTE
 
     gate = Gate(settings.max_wait_s)
+    log, admission = RequestLog(metrics, security.beside, refusal), Admission(gate)
     # What else wants to see every answer sees those as well.
     whole = bool(settings.origins) or tracing is not None
     brief = None if whole else Brief(metrics, security.beside)
@@ -116,10 +117,17 @@ def create_app(
     app = EnclosedApi(
         around=[
             *([] if tracing is None else [tracing.middleware()]),
-            Middleware(RequestLog, metrics=metrics, beside=security.beside, refuse=refusal),
-            Middleware(Admission, gate=gate),
+            Middleware(
+                ShortWay,
+                router=classify.router,
+                log=log,
+                admission=admission,
+                refuse=_refuse,
+                shared=bool(settings.origins),
+            ),
+            Middleware(Logged, log=log),
+            Middleware(Admitted, admission=admission),
             *cors(settings.origins),
-            Middleware(ShortWay, router=classify.router, refuse=_refuse),
         ],
         title="Offnormal",
         version=release(),

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
@@ -92,6 +93,32 @@ class _Job:
             self.future.set_exception(DeadlinePassed("the answer was not ready in time"))
 
 
+_Result = tuple[_Job, Judged | Exception]
+
+
+class _Bell:
+    """One thread rings, one other waits to hear it. Rung again before it was heard, it is heard once.
+
+    A bare lock: Condition and Event make one anew for each wait, and take several of them.
+    """
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        with suppress(RuntimeError):  # it was rung already
+            self._silence.release()
+
+    def heard(self, timeout_s: float = -1) -> bool:
+        """Wait, -1: for ever. Whether it was rung by then."""
+        return self._silence.acquire(timeout=timeout_s)
+
+    def forget(self) -> None:
+        """What was rung until now."""
+        self._silence.acquire(blocking=False)
+
+
 class Batcher:
     """The queue in front of one model and the thread behind it."""
 
@@ -103,13 +130,16 @@ class Batcher:
         self._batch_windows = batch_windows
         self._observer = observer
         self._jobs: deque[_Job] = deque()
-        self._changed = threading.Condition()
+        # For all that is set below.
+        self._lock = threading.Lock()
         self._closed = False
         self._waiting = 0
-        # The event loop in which a turn is to come.
+        # The event loop in which a turn is to come; the one that waits in its turn, and what it finds then.
         self._turn_due: asyncio.AbstractEventLoop | None = None
-        self._rested = threading.Event()
+        self._waited_by: asyncio.AbstractEventLoop | None = None
+        self._settled: list[_Result] = []
         self._busy_since: float | None = None
+        self._wake, self._rested = _Bell(), _Bell()
         self._pace = Pace(_KEPT)
         name = f"{detector.manifest.name}/{detector.manifest.version}"
         self._thread = threading.Thread(target=self._work, name=f"offnormal {name}", daemon=True)
@@ -156,13 +186,13 @@ class Batcher:
 
     def close(self, timeout_s: float) -> None:
         """Finish what is queued, accept nothing more, end the thread."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify()
+        self._wake.ring()
         self._thread.join(timeout_s)
 
     def _submit(self, jobs: Sequence[_Job], count: int, deadline: float) -> None:
-        with self._changed:
+        with self._lock:
             wait_s = self._waiting * self._pace.each_s
             retry_after_s = min(max(math.ceil(wait_s), 1), _SLOWEST_RETRY_S)
             if self._closed or self._waiting + count > self._limit:
@@ -192,17 +222,23 @@ class Batcher:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the worker run what waits, and wait for it if that is soon done."""
-        with self._changed:
+        with self._lock:
             self._turn_due = None
             if self._busy_since is not None or not self._jobs:
                 return
             first = self._jobs[0]
             soon = not first.aside and len(first.windows) * self._pace.each_s <= TURN_S
             self._busy_since = time.monotonic()
-            self._rested.clear()
-            self._changed.notify()
+            self._rested.forget()
+            if soon:
+                self._waited_by = loop
+        self._wake.ring()
         if soon:
-            self._rested.wait(TURN_S)
+            self._rested.heard(TURN_S)
+            with self._lock:
+                self._waited_by = None
+                results, self._settled = self._settled, []
+            _settle(results)
 
     def _work(self) -> None:
         while jobs := self._take():
@@ -211,36 +247,42 @@ class Batcher:
 
     def _rest(self) -> None:
         """Until the next turn, unless something waits."""
-        with self._changed:
+        with self._lock:
             if self._jobs or self._closed:
                 self._busy_since = time.monotonic()
-                return
-            self._busy_since = None
-        self._rested.set()
+            else:
+                self._busy_since = None
+                self._rested.ring()
 
     def _take(self) -> list[_Job]:
         """As many waiting jobs as fit one batch, at least one; none only once closed and empty."""
-        with self._changed:
-            while True:
-                while self._busy_since is None and not self._closed:
-                    self._changed.wait()
-                taken: list[_Job] = []
-                count = 0
-                while self._jobs and (not taken or count + len(self._jobs[0].windows) <= self._batch_windows):
-                    job = self._jobs.popleft()
-                    self._waiting -= len(job.windows)
-                    # Nobody waits for these any more; running them would only make the others late.
-                    if not job.abandoned and time.monotonic() < job.deadline:
-                        taken.append(job)
-                        count += len(job.windows)
-                self._observer.waiting(self._waiting)
-                if taken:
-                    return taken
-                if not self._jobs:  # nobody waited for any of them
-                    self._busy_since = None
-                    self._rested.set()
+        while True:
+            with self._lock:
+                if self._busy_since is not None or self._closed:
+                    taken = self._take_some()
+                    if taken:
+                        return taken
+                    if self._jobs:
+                        continue
+                    self._busy_since = None  # nobody waited for any of them
+                    self._rested.ring()
                     if self._closed:
                         return []
+            self._wake.heard()
+
+    def _take_some(self) -> list[_Job]:
+        """None of those for which nobody waits any more. Holding the lock."""
+        taken: list[_Job] = []
+        count = 0
+        while self._jobs and (not taken or count + len(self._jobs[0].windows) <= self._batch_windows):
+            job = self._jobs.popleft()
+            self._waiting -= len(job.windows)
+            # Running what nobody waits for any more would only make the others late.
+            if not job.abandoned and time.monotonic() < job.deadline:
+                taken.append(job)
+                count += len(job.windows)
+        self._observer.waiting(self._waiting)
+        return taken
 
     def _run(self, jobs: Sequence[_Job]) -> None:
         started = time.monotonic()
@@ -254,12 +296,12 @@ class Batcher:
             results = self._results(jobs, ruled, scores, evidence, started, inferred)
         except Exception as error:
             if len(jobs) == 1:
-                _deliver([(jobs[0], error)])
+                self._deliver([(jobs[0], error)])
             else:  # one request's windows must not cost the others their answer
                 for job in jobs:
                     self._run([job])
             return
-        _deliver(results)
+        self._deliver(results)
         try:
             self._observer.batch(windows, batch, outputs, scores, time.monotonic() - started)
         except Exception:  # a defect in the metrics must not stop the model
@@ -302,12 +344,12 @@ class Batcher:
         evidence: Floats,
         started: float,
         inferred: float,
-    ) -> list[tuple[_Job, Judged | Exception]]:
+    ) -> list[_Result]:
         # Of the whole batch at once: request by request it would cost several times as much.
         told = (
             self._detector.contributions(scores, evidence) if any(job.options.explain for job in jobs) else []
         )
-        results: list[tuple[_Job, Judged | Exception]] = []
+        results: list[_Result] = []
         for job, verdicts, first in zip(jobs, ruled, _places(jobs), strict=True):
             if isinstance(verdicts, Exception):
                 results.append((job, verdicts))
@@ -320,23 +362,27 @@ class Batcher:
             )
         return results
 
+    def _deliver(self, results: Sequence[_Result]) -> None:
+        """Hand results over to the event loops that wait for them, once per loop. One that waits in its turn
+        finds them at the end of it; others have to be woken."""
+        for loop in {job.loop for job, _ in results}:
+            mine = [(job, result) for job, result in results if job.loop is loop]
+            with self._lock:
+                if self._waited_by is loop:
+                    self._settled += mine
+                    continue
+            try:
+                loop.call_soon_threadsafe(_settle, mine)
+            except RuntimeError:
+                continue  # that loop is closed, and nobody waits on it
+
 
 def _places(jobs: Sequence[_Job]) -> Iterator[int]:
     """Where each job's windows begin in the batch."""
     return accumulate((len(job.windows) for job in jobs[:-1]), initial=0)
 
 
-def _deliver(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
-    """Hand results over to the event loops that wait for them, once per loop."""
-    for loop in {job.loop for job, _ in results}:
-        mine = [(job, result) for job, result in results if job.loop is loop]
-        try:
-            loop.call_soon_threadsafe(_settle, mine)
-        except RuntimeError:
-            continue  # that loop is closed, and nobody waits on it
-
-
-def _settle(results: Sequence[tuple[_Job, Judged | Exception]]) -> None:
+def _settle(results: Sequence[_Result]) -> None:
     for job, result in results:
         if job.future.done():
             continue

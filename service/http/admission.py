@@ -16,42 +16,64 @@ _FULL = kind_of(QueueFull("")).code
 
 
 class Admission:
-    """ASGI middleware that answers with 429, before anything is done, whom the gate does not let in.
+    """Who is let in, and when they are answered. Where the server has asked the gate already
+    (cli/protocol.py), only that."""
 
-    Where the server has asked the gate already (cli/protocol.py), it only says when a request is answered.
-    The answer is in the form of the path's door.
-    """
-
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        self._app = app
+    def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
+    def concerns(self, scope: Scope) -> bool:
+        return self._gate.concerns(scope)
+
+    def enter(self, scope: Scope) -> Turn:
+        """Raises QueueFull, before anything is done for this request."""
+        turn: Turn | None = scope.get(TURN)
+        if turn is not None:
+            return turn
+        error = self._gate.refuses(scope)
+        if error is not None:
+            raise error
+        return self._gate.let_in(scope)
+
+    @staticmethod
+    def leave(turn: Turn, facts: Facts | None) -> None:
+        turn.leave(refused=facts is not None and facts.error_code == _FULL)
+
+
+def noting(receive: Receive, turn: Turn) -> Receive:
+    """Takes the turn with the end of the body: one that is slow to come keeps nobody else waiting."""
+
+    async def receive_noting() -> Message:
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            turn.take()
+        return message
+
+    return receive_noting
+
+
+class Admitted:
+    """ASGI middleware that answers with 429 whom the gate does not let in, in the form of the path's door."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app = app
+        self._admission = admission
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._gate.concerns(scope):
+        if not self._admission.concerns(scope):
             await self._app(scope, receive, send)
             return
-        turn: Turn | None = scope.get(TURN)
-        if turn is None:
-            error = self._gate.refuses(scope)
-            if error is not None:
-                facts = facts_of(Request(scope))
-                facts.error_code = kind_of(error).code
-                await refusal(scope["path"], error, facts.request_id)(scope, receive, send)
-                return
-            turn = self._gate.let_in(scope)
-
-        async def receive_noting() -> Message:
-            message = await receive()
-            # A body that is slow to come keeps nobody else waiting.
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                turn.take()
-            return message
-
         try:
-            await self._app(scope, receive_noting, send)
+            turn = self._admission.enter(scope)
+        except QueueFull as error:
+            facts = facts_of(Request(scope))
+            facts.error_code = kind_of(error).code
+            await refusal(scope["path"], error, facts.request_id)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, noting(receive, turn), send)
         finally:
-            known = facts_in(scope)
-            turn.leave(refused=known is not None and known.error_code == _FULL)
+            self._admission.leave(turn, facts_in(scope))
 
 
 class Brief:

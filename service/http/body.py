@@ -17,6 +17,7 @@ from service.errors import (
     UnsupportedMediaType,
     WrongContent,
 )
+from service.http.exchange import exchange_of
 from service.patience import until
 from service.settings import MEGABYTE
 
@@ -127,11 +128,16 @@ async def read_body(request: Request, limit: int, deadline: float, hold: Hold) -
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    try:
-        with until(deadline):
-            body = await _arrived(request.receive, limit, hold)
-    except TimeoutError:
-        raise BodyTooSlow("the body did not arrive in time") from None
+    exchange = exchange_of(request.scope)
+    body = None if exchange is None else exchange.arrived()
+    if body is None:
+        try:
+            with until(deadline):
+                body = await _arrived(request.receive, limit, hold)
+        except TimeoutError:
+            raise BodyTooSlow("the body did not arrive in time") from None
+    else:
+        _count(len(body), len(body), limit, hold)
     if encoding == "identity":
         return body
     return await _unpacked(body, limit, hold)
@@ -146,9 +152,7 @@ async def _arrived(receive: Receive, limit: int, hold: Hold) -> bytes:
             raise ClientLeft("the connection closed while the body was read")
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        hold.take(len(chunk))
+        _count(len(chunk), size, limit, hold)
         chunks.append(chunk)
         more = message.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -169,15 +173,20 @@ async def _unpacked(body: bytes, limit: int, hold: Hold) -> bytes:
         if not piece and not rest:
             break
         size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        hold.take(len(piece))
+        _count(len(piece), size, limit, hold)
         pieces.append(piece)
     if not decompressor.eof or decompressor.unused_data:
         raise UnsupportedEncoding(
             "the gzip body is cut short or has data after its end", expected="one gzip stream"
         )
     return b"".join(pieces)
+
+
+def _count(more: int, size: int, limit: int, hold: Hold) -> None:
+    """So many more bytes of a body that has `size` now. Raises BodyTooLarge, QueueFull."""
+    if size > limit:
+        raise _too_large(limit)
+    hold.take(more)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -7,7 +7,7 @@ import random
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.exchange import RawHeader
 from service.http.problems import kind_of
 from service.http.trace_context import SpanIds, Trace, ids_of, trace_in
 from service.measuring.metrics import Metrics
@@ -28,7 +29,6 @@ _FACTS = "offnormal.facts"
 _log = logging.getLogger("service.requests")
 _encode = json.JSONEncoder(default=str).encode
 Refuse = Callable[[str, Exception, str], Response]
-RawHeader = tuple[bytes, bytes]
 Beside = Callable[[Iterable[RawHeader]], Iterable[RawHeader]]
 _random = random.Random()
 
@@ -90,62 +90,87 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class RequestLog:
-    """ASGI middleware around everything else.
+    """Makes a `Record` of each request.
 
     beside: headers of every answer, given those that it has by itself. refuse: writes an error, given path
     and request's id.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, beside: Beside, refuse: Refuse) -> None:
+    def __init__(self, metrics: Metrics, beside: Beside, refuse: Refuse) -> None:
+        self.metrics = metrics
+        self.beside = beside
+        self.refuse = refuse
+
+    def begin(self, scope: Scope) -> "Record":
+        return Record(self, scope)
+
+
+class Record:
+    """One request, from its head to its answer."""
+
+    __slots__ = ("_counted", "_log", "_scope", "_started", "facts")
+
+    def __init__(self, log: RequestLog, scope: Scope) -> None:
+        self._started = time.perf_counter()
+        self._log = log
+        self._scope = scope
+        self._counted = False
+        self.facts = scope[_FACTS] = Facts(id_of(scope), trace=trace_in(scope), span=ids_of(scope))
+        log.metrics.requests_in_progress[0] += 1
+
+    def headers(self, given: Sequence[RawHeader]) -> list[RawHeader]:
+        """All that an answer has which brings these."""
+        return [*given, *self._log.beside(given), (RAW_ID_HEADER, self.facts.request_id.encode())]
+
+    def count(self, status: int) -> None:
+        """It is answered; 0: it never was. Before the last byte: whoever has the answer finds it counted, by
+        any worker. Only the first time counts."""
+        if self._counted:
+            return
+        self._counted = True
+        self._log.metrics.requests_in_progress[0] -= 1
+        route = getattr(self._scope.get("route"), "path", "unmatched").replace(":path}", "}")
+        seconds = time.perf_counter() - self._started
+        report(self._log.metrics, self.facts, self._scope["method"], route, status, seconds)
+
+    def unforeseen(self, error: Exception) -> Response:
+        """Log it, and say so."""
+        self.facts.error_code = kind_of(error).code
+        _log.error("unforeseen error", extra={"fields": {**self.facts.ids, "error": describe(error)}})
+        return self._log.refuse(self._scope["path"], error, self.facts.request_id)
+
+
+class Logged:
+    """ASGI middleware around everything that is answered by messages."""
+
+    def __init__(self, app: ASGIApp, log: RequestLog) -> None:
         self._app = app
-        self._metrics = metrics
-        self._beside = beside
-        self._refuse = refuse
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        facts = scope[_FACTS] = Facts(id_of(scope), trace=trace_in(scope), span=ids_of(scope))
+        record = self._log.begin(scope)
         status = 0
-        counted = False
 
-        def count() -> None:
-            nonlocal counted
-            if not counted:
-                counted = True
-                self._metrics.requests_in_progress[0] -= 1
-                route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
-                report(self._metrics, facts, scope["method"], route, status, time.perf_counter() - started)
-
-        async def send_with_id(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = message["headers"]
-                message["headers"] = [
-                    *given,
-                    *self._beside(given),
-                    (RAW_ID_HEADER, facts.request_id.encode()),
-                ]
+                message["headers"] = record.headers(message["headers"])
             elif not message.get("more_body", False):
-                count()  # before the last byte: whoever has the answer finds it counted, by any worker
+                record.count(status)
             await send(message)
 
-        self._metrics.requests_in_progress[0] += 1
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_recorded)
         except Exception as error:
-            facts.error_code = kind_of(error).code
-            _log.error(
-                "unforeseen error",
-                extra={"fields": {**facts.ids, "error": describe(error)}},
-            )
+            refusal = record.unforeseen(error)
             if status == 0:
-                await self._refuse(scope["path"], error, facts.request_id)(scope, receive, send_with_id)
+                await refusal(scope, receive, send_recorded)
         finally:
-            count()
+            record.count(status)
 
 
 def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int, seconds: float) -> None:

@@ -6,7 +6,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from service.http.body import TIMEOUT_HEADER
-from service.http.request_log import REQUEST_ID_HEADER, RawHeader
+from service.http.exchange import RawHeader
+from service.http.request_log import REQUEST_ID_HEADER
 
 CONTENT_POLICY = b"content-security-policy"
 # An answer is data: nothing in it is to be run, framed, guessed at or kept. The page of the documentation
