@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from service.http.exchange import EXCHANGE, RawHeader
+from service.http.exchange import RawHeader
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -35,14 +35,10 @@ class WholeAnswer(RequestResponseCycle):
     """A request, and an answer whose head waits for the first of its body: where that is all of it, both are
     written at once. Everything else, what is wrong included, is left to uvicorn.
 
-    It is the `Exchange` of its scope (service/http/exchange.py).
+    It is an `Exchange` (service/http/exchange.py).
     """
 
     _head: Any = None
-
-    def offer(self) -> None:
-        """To be called once: uvicorn makes cycles by itself, of its own class."""
-        self.scope["extensions"] = {EXCHANGE: self}  # type: ignore[dict-item]
 
     def arrived(self) -> bytes | None:
         if self.more_body or self.disconnected or self.response_complete:

@@ -39,17 +39,13 @@ class PatientProtocol(HttpToolsProtocol):
     _unread_timer: asyncio.TimerHandle | None = None
 
     @property
-    def _resources(self) -> "Resources":
-        resources: Resources = self.app_state["resources"]
-        return resources
-
-    @property
     def _under_way(self) -> bool:
         """Whether a request is being answered. Its body may still come."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._resources: Resources = self.app_state["resources"]
         self._resources.metrics.connections[0] += 1
         # Requests that are not answered yet: callers may send the next ones ahead.
         self._cycles: deque[RequestResponseCycle] = deque()
@@ -169,7 +165,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._unread_timer = None
 
     def _close(self, reason: str) -> None:
-        self._resources.metrics.given_up_connections(reason)[0] += 1
+        self._resources.metrics.given_up_connections[reason][0] += 1
         client = self.client[0] if self.client else None
         _log.info("connection given up", extra={"fields": {"reason": reason, "client": client}})
         for cycle in self._cycles:

@@ -2,7 +2,7 @@
 
 import asyncio
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -10,6 +10,7 @@ from cli.answering import WholeAnswer
 from cli.patience import PatientProtocol
 from cli.rest import Rest
 from cli.unread import unread_s
+from service.http.exchange import EXCHANGE
 from service.http.gate import ALWAYS
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class LimitedProtocol(PatientProtocol):
     max_connections: ClassVar[int]
     rest: ClassVar[Rest]
 
-    _head_bytes = 0
+    # Fed while a head is read; in the piece that is being fed, and in the one in which the head began. Both
+    # may hold something else, too.
+    _head_bytes = _piece_bytes = _first_bytes = 0
     _reading_head = True
     _refused = False
     _turn: "Turn | None" = None
@@ -51,6 +54,7 @@ class LimitedProtocol(PatientProtocol):
         if self._refused:
             return
         # The parser keeps a head that never ends to itself, so what it is fed is counted here.
+        self._piece_bytes = len(data)
         if self._reading_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -58,24 +62,27 @@ class LimitedProtocol(PatientProtocol):
             self._refuse(431, _HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        self._reading_head, self._head_bytes = True, 0
+        self._reading_head, self._head_bytes, self._first_bytes = True, 0, self._piece_bytes
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
-        if size > self.max_head_bytes:
+        if self._first_bytes + self._head_bytes > self.max_head_bytes < self._head_size():
             self._refuse(431, _HEAD_TOO_LARGE)
             raise _HeadTooLarge
         self._reading_head = False
         super().on_headers_complete()
 
+    def _head_size(self) -> int:
+        """Bytes."""
+        return len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Ask at the head of the request whether it is let in: until its body is read, it cost little."""
         cycle.__class__ = WholeAnswer  # which uvicorn makes by itself, of its own class
-        cast("WholeAnswer", cycle).offer()
         resources = self._resources
         gate, brief = resources.gate, resources.brief
-        scope = cast("Scope", cycle.scope)
+        scope: Scope = cycle.scope  # type: ignore[assignment]
+        scope["extensions"] = {EXCHANGE: cycle}
         if not gate.concerns(scope):
             super()._start_asgi_task(cycle, app)
             return

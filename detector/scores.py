@@ -17,8 +17,9 @@ VOTE_LIMIT = 20.0
 # By so many deviations the reconstruction must exceed an alarm limit to carry it alone.
 ALONE_MARGIN = 10.0
 _TINY = 1e-12
-# Signs of the log-odds for `normal`, and for any fault.
+# Signs of the exponent in the logistic function, for `normal` and for any fault; larger ones would overflow.
 _EITHER = np.array([1.0, -1.0])
+_MOST_EXPONENT = 700.0
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
@@ -131,8 +132,7 @@ def probabilities(
         odds += calibration.classifier_slope * classifier_score(logits)
     if calibration.reconstruction_slope:
         odds += calibration.reconstruction_slope * reconstruction
-    # Both logistic functions as exp(-log(1 + exp(±odds))), in which nothing overflows.
-    either = np.exp(-np.logaddexp(0.0, np.multiply.outer(odds, _EITHER)))
+    either = 1.0 / (1.0 + np.exp(np.minimum(odds[:, None] * _EITHER, _MOST_EXPONENT)))
     if logits.shape[1] == 2:
         return np.asarray(either)
     return np.hstack([either[:, :1], either[:, 1:] * softmax(logits[:, 1:], calibration.temperature)])

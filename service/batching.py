@@ -21,6 +21,7 @@ from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from detector import Detector, Options, Ruling, Scores, Verdict, Window
 from detector.contributions import explain
@@ -50,8 +51,7 @@ class BatchObserver(Protocol):
         """How many windows wait, whenever that changes; for one thread at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """The verdicts of one request, and where its time went, seconds.
 
     evidence: (windows, sensors), how strange each sensor of an anomalous window is (`Operation.evidence`),
@@ -177,7 +177,9 @@ class Batcher:
         try:
             for job in jobs:
                 alarm.add(job, deadline)
-            parts = [await job.future for job in jobs]
+            parts = []
+            for job in jobs:
+                parts.append(await job.future)
         finally:
             for job in jobs:
                 alarm.drop(job)

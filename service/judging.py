@@ -1,7 +1,8 @@
 """From windows that were understood to their verdicts: what every way into the service shares."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from detector import Baseline, Options, Verdict, Window
 from service.http import wire
@@ -12,8 +13,7 @@ from service.resources import Resources
 from service.state import StoredBaseline
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A request that was understood. entries: in its order, a window or what is wrong with it."""
 
     model: LoadedModel
@@ -38,18 +38,14 @@ async def judge(task: Task, resources: Resources, deadline: float, facts: Facts)
     if len(read) < len(task.entries):
         for entry in task.entries:
             if isinstance(entry, wire.FailedResult):
-                resources.metrics.rejected_windows(entry.error.code)[0] += 1
+                resources.metrics.rejected_windows[entry.error.code][0] += 1
     if not read:
         return []
     windows = await _with_baselines(task, read, resources)
     judged = await task.model.batcher.judge(windows, task.options, deadline)
-    stage_seconds = resources.metrics.stage_seconds
-    stage_seconds("queue").observe(judged.queue_s)
-    stage_seconds("infer").observe(judged.infer_s)
-    stage_seconds("verdict").observe(judged.verdict_s)
-    facts.stage("queue", judged.queue_s, judged.infer_s + judged.verdict_s)
-    facts.stage("infer", judged.infer_s, judged.verdict_s)
-    facts.stage("verdict", judged.verdict_s)
+    resources.took(facts, "queue", judged.queue_s, judged.infer_s + judged.verdict_s)
+    resources.took(facts, "infer", judged.infer_s, judged.verdict_s)
+    resources.took(facts, "verdict", judged.verdict_s)
     assets = [window.asset for window in read]
     fields["verdicts"] = task.model.metrics.judged(windows, assets, judged.verdicts, judged.evidence)
     resources.shadow.offer(task.model, windows, assets, judged.verdicts, task.options)
@@ -61,13 +57,15 @@ async def _with_baselines(task: Task, read: Sequence[ReadWindow], resources: Res
 
     Raises UnsupportedBudget, StateUnavailable.
     """
-    known: Mapping[str, StoredBaseline] = {}
-    if any(window.asset for window in read):
+    if all(window.asset is None for window in read):
+        windows = [Window(window.values, None, window.notes) for window in read]
+    else:
         known = await resources.assets.baselines(task.model)
-    windows = [Window(window.values, _baseline_in(known, window.asset), window.notes) for window in read]
+        windows = [Window(window.values, _baseline_in(known, window.asset), window.notes) for window in read]
     # An alarm budget may be within what one calibration promises and beyond what the other does.
-    for by_asset in {window.baseline is not None for window in windows}:
-        task.model.detector.score_limit(task.options.false_alarm_rate, by_asset=by_asset)
+    if task.options.false_alarm_rate is not None:
+        for by_asset in {window.baseline is not None for window in windows}:
+            task.model.detector.score_limit(task.options.false_alarm_rate, by_asset=by_asset)
     return windows
 
 

@@ -70,6 +70,12 @@ class Resources:
             facts.fields["key"] = key.name
             self.rates.take(key.name, key.requests_per_s)
 
+    def took(self, facts: Facts, stage: str, seconds: float, before_s: float = 0.0) -> None:
+        """Count a stage of a request that took so long and ended so long ago, and note it for its trace."""
+        self.metrics.stage_seconds[stage].observe(seconds)
+        if facts.trace is not None:
+            facts.trace.add(stage, seconds, before_s)
+
     async def work(self, size: int, function: Callable[[], T], at_once: int = SMALL_BODY_BYTES) -> T:
         """Run a function whose cost grows with `size`, bytes, without holding up other requests.
 

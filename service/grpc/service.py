@@ -75,13 +75,12 @@ class InferenceService:
 
     async def model_infer(self, message: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         resources = self._resources
-        stage_seconds = resources.metrics.stage_seconds
         size = message.ByteSize()
         with resources.bodies.hold() as hold:
             hold.take(size)
             started = time.perf_counter()
             inference = await resources.work(size, partial(self._read, message))
-            stage_seconds("parse").observe(time.perf_counter() - started)
+            resources.took(call.facts, "parse", time.perf_counter() - started)
             deadline = call.deadline
             patience = patience_s(parameters_of(message.parameters))
             if patience is not None:
@@ -91,7 +90,7 @@ class InferenceService:
             answer = await resources.work(
                 size, lambda: response_of(message, inference, outputs.tensors(inference, verdicts))
             )
-            stage_seconds("encode").observe(time.perf_counter() - started)
+            resources.took(call.facts, "encode", time.perf_counter() - started)
         return answer
 
     def _read(self, message: pb.ModelInferRequest) -> Inference:

@@ -36,8 +36,9 @@ def result(model: LoadedModel, window: ReadWindow, verdict: Verdict, options: Op
     return wire.Result(
         id=window.id,
         asset=window.asset,
-        verdict=verdict.ruling.value,
-        decided_by=None if verdict.decided_by is None else verdict.decided_by.value,
+        # As text, without the property `value`, which is Python.
+        verdict=str(verdict.ruling),  # type: ignore[arg-type]
+        decided_by=None if verdict.decided_by is None else str(verdict.decided_by),  # type: ignore[arg-type]
         probabilities=None
         if verdict.probabilities is None
         else dict(zip(model.detector.manifest.classes, verdict.probabilities, strict=True)),

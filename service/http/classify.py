@@ -50,7 +50,6 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
     """Each window is answered with a verdict, the numbers behind it, and the quality of its readings."""
     facts = facts_of(request)
     deadline = deadline_of(request, resources.settings.request_timeout_s)
-    stage_seconds = resources.metrics.stage_seconds
     kind = media_type(request, (JSON, NPY, CSV))
     as_csv = wants_csv(request)
     query = check_query(request, kind)
@@ -66,8 +65,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
             check_reconstruct(
                 task.options.reconstruct, "reconstruct" if query is None else "query.reconstruct"
             )
-        stage_seconds("parse").observe(seconds := time.perf_counter() - started)
-        facts.stage("parse", seconds)
+        resources.took(facts, "parse", time.perf_counter() - started)
         verdicts = await judge(task, resources, deadline, facts)
 
         def encode() -> bytes:
@@ -85,8 +83,7 @@ async def classify(request: Request, resources: ForClassifying) -> Response:
         content = await resources.work(
             len(body), encode, QUICK_BODY_BYTES if numbers_only else SMALL_BODY_BYTES
         )
-        stage_seconds("encode").observe(seconds := time.perf_counter() - started)
-        facts.stage("encode", seconds)
+        resources.took(facts, "encode", time.perf_counter() - started)
     return Response(content, media_type=CSV) if as_csv else answers.EncodedJson(content)
 
 

@@ -27,8 +27,10 @@ class Head(Headers):
 
 
 class HeadedRequest(Request):
-    """A request with such a head."""
+    """A request with such a head, made once."""
+
+    headers: Head = None  # type: ignore[assignment]  # not the property that it is there
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
-        self._headers = Head(scope)
+        self.headers = Head(scope)

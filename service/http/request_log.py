@@ -50,11 +50,6 @@ class Facts:
         of_trace = {} if span is None else {"trace_id": span.trace_id, "span_id": span.span_id}
         return {"request_id": self.request_id, **of_trace}
 
-    def stage(self, name: str, seconds: float, before_s: float = 0.0) -> None:
-        """Where the request is traced: a stage of it that took so long and ended so long ago."""
-        if self.trace is not None:
-            self.trace.add(name, seconds, before_s)
-
 
 def facts_of(request: Request) -> Facts:
     facts: Facts = request.scope[_FACTS]
@@ -177,7 +172,7 @@ def report(metrics: Metrics, facts: Facts, method: str, route: str, status: int,
     """Count a request that was answered, and write its line."""
     metrics.request(route, method, status, seconds)
     if facts.error_code is not None:
-        metrics.rejected(facts.error_code)[0] += 1
+        metrics.rejected[facts.error_code][0] += 1
     if not _log.isEnabledFor(logging.INFO):
         return
     code = {} if facts.error_code is None else {"code": facts.error_code}

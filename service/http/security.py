@@ -33,8 +33,10 @@ class SecurityHeaders:
 
     def beside(self, given: Iterable[RawHeader]) -> list[RawHeader]:
         """What an answer with these headers is to have beside them."""
-        own = any(name == CONTENT_POLICY for name, _ in given)
-        return self._headers if own else self._with_policy
+        for name, _ in given:
+            if name == CONTENT_POLICY:
+                return self._headers
+        return self._with_policy
 
 
 def cors(origins: Sequence[str]) -> list[Middleware]:

@@ -64,7 +64,7 @@ class SoundBody:
             found, lists = self._listed(sensors)
         # Nested lists would be read as if they were not: whether there are more than were counted is seen
         # from the brackets. One inside a text only makes the body odd.
-        if np.count_nonzero(np.frombuffer(self._body, np.uint8) == ord("[")) != lists:
+        if self._body.count(b"[") != lists:
             raise Odd
         return found
 
@@ -127,7 +127,7 @@ def _from_rows(rows: Any, sensors: int) -> Floats:
     if not isinstance(rows, simdjson.Array):
         raise Odd
     try:
-        lengths = {len(row) for row in rows}  # type: ignore[arg-type]
+        lengths = set(map(len, rows))  # type: ignore[arg-type]
         # All at once: of a row that is no list, or has lists inside, the brackets tell.
         read = np.frombuffer(rows.as_buffer(of_type="d"), np.float64) if lengths == {sensors} else None
     except TypeError:  # something in it is no number

@@ -30,18 +30,18 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 Cells = TypeVar("Cells", Floats, Buckets)
 
 
-class Labelled(Generic[Cells]):
-    """The series of a metric whose labels are known only when there is something to count."""
+class Labelled(dict[str | tuple[str, ...], Cells], Generic[Cells]):
+    """The series of a metric whose labels are known only when there is something to count: `metric[label]`,
+    or `metric[label, label]`, in the order of `names`."""
 
     def __init__(self, names: Sequence[str], add: Callable[[Labels], Cells]) -> None:
+        super().__init__()
         self._names = names
         self._add: Callable[[Labels], Cells] = add
-        self._known: dict[tuple[str, ...], Cells] = {}
 
-    def __call__(self, *labels: str) -> Cells:
-        found = self._known.get(labels)
-        if found is None:
-            found = self._known[labels] = self._add(dict(zip(self._names, labels, strict=True)))
+    def __missing__(self, labels: str | tuple[str, ...]) -> Cells:
+        values = (labels,) if isinstance(labels, str) else labels
+        found = self[labels] = self._add(dict(zip(self._names, values, strict=True)))
         return found
 
 
@@ -252,7 +252,7 @@ class Metrics:
     def model_changed(self, change: str, times: int = 1) -> None:
         """For any thread."""
         with self.lock:
-            self.model_changes(change)[0] += times
+            self.model_changes[change][0] += times
 
     def described(self) -> list[tuple[str, str, str]]:
         """Name, kind and help of every metric of the service's own."""
@@ -282,5 +282,5 @@ class Metrics:
             return b"".join([self._process.render(), *(family.render() for family in self._families)])
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        self.requests(route, method if method in _METHODS else "other", str(status))[0] += 1
-        self.request_seconds(route).observe(seconds)
+        self.requests[route, method if method in _METHODS else "other", str(status)][0] += 1
+        self.request_seconds[route].observe(seconds)

@@ -91,7 +91,8 @@ class ModelMetrics:
         now = time.time()
         for index, verdict in enumerate(verdicts):
             ruling = verdict.ruling
-            counts[ruling.value] = counts.get(ruling.value, 0) + 1
+            said = str(ruling)
+            counts[said] = counts.get(said, 0) + 1
             if verdict.probabilities is not None:
                 self._probability.observe(1.0 - verdict.probabilities[0])
             if verdict.reconstruction_error is not None:

@@ -22,10 +22,15 @@ class Catalogue:
     versions: Mapping[str, Mapping[int, Version]] = field(default_factory=dict)
     finished: bool = False
     _live: Mapping[str, LoadedModel] = field(init=False)
+    _tried: Mapping[str, LoadedModel] = field(init=False)
+    _default: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         live = {name: model for name in self.versions if (model := self._answering(name)) is not None}
         object.__setattr__(self, "_live", live)
+        tried = {name: model for name in self.versions if (model := self._challenging(name)) is not None}
+        object.__setattr__(self, "_tried", tried)
+        object.__setattr__(self, "_default", self.named_default or next(iter(sorted(live)), None))
 
     def put(self, version: Version) -> "Catalogue":
         of_name = {**self.versions.get(version.name, {}), version.number: version}
@@ -55,6 +60,13 @@ class Catalogue:
 
     def challenger(self, name: str) -> LoadedModel | None:
         """What is tried beside the live version, if that is loaded and another one."""
+        return self._tried.get(name)
+
+    def default_name(self) -> str | None:
+        """The model that the settings name, else the first one that answers."""
+        return self._default
+
+    def _challenging(self, name: str) -> LoadedModel | None:
         number = self.choices.of(name).challenger
         version = None if number is None else self.get(name, number)
         loaded = version.loaded if version else None
@@ -70,10 +82,6 @@ class Catalogue:
         before = [n for n in self.choices.of(name).before if n not in known or known[n].loaded]
         older = [n for n, version in known.items() if version.loaded and n < live.ref.version]
         return before[-1] if before else next(iter(older), None)
-
-    def default_name(self) -> str | None:
-        """The model that the settings name, else the first one that answers."""
-        return self.named_default or next(iter(sorted(self._live)), None)
 
     def find(self, name: str | None, number: int | None) -> LoadedModel:
         """Raises NotReady while it is loading or none is loaded, ModelNotFound saying what there is."""

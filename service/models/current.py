@@ -48,7 +48,7 @@ class Current:
     def _tell(self, name: str, before: LoadedModel | None, live: LoadedModel | None) -> None:
         if live is before:
             return
-        self._metrics.live_version(name)[0] = live.ref.version if live else 0
+        self._metrics.live_version[name][0] = live.ref.version if live else 0
         if before is not None:
             self.count("switched")
             fields = {

@@ -120,9 +120,9 @@ class Shadow:
         options = Options(false_alarm_rate=pairs[0].false_alarm_rate)
         judged = await challenger.batcher.judge(windows, options, time.monotonic() + _TIMEOUT_S, aside=True)
         labels = _labels(live, challenger)
-        difference = self._metrics.challenger_difference(*labels)
+        difference = self._metrics.challenger_difference[labels]
         for pair, verdict in zip(fitting, judged.verdicts, strict=True):
-            self._metrics.challenger_windows(*labels, pair.verdict.ruling.value, verdict.ruling.value)[0] += 1
+            self._metrics.challenger_windows[*labels, pair.verdict.ruling.value, verdict.ruling.value][0] += 1
             if pair.verdict.score is not None and verdict.score is not None:
                 apart = verdict.score - pair.verdict.score
                 if math.isfinite(apart):
@@ -130,7 +130,7 @@ class Shadow:
 
     def _drop(self, live: LoadedModel, challenger: LoadedModel, count: int) -> None:
         if count:
-            self._metrics.challenger_dropped(*_labels(live, challenger))[0] += count
+            self._metrics.challenger_dropped[_labels(live, challenger)][0] += count
 
 
 def _labels(live: LoadedModel, challenger: LoadedModel) -> tuple[str, str, str]:

@@ -62,7 +62,6 @@ async def detect_last(given: str, request: Request, resources: Detecting) -> Res
     """The newest timestamp of the series in the body."""
     facts = facts_of(request)
     deadline = deadline_of(request, resources.settings.request_timeout_s)
-    stage_seconds = resources.metrics.stage_seconds
     media_type(request, (JSON,))
     model = _ready(resources, given)
     with resources.bodies.hold() as hold:
@@ -76,8 +75,7 @@ async def detect_last(given: str, request: Request, resources: Detecting) -> Res
             return asked, series.times[-len(window.values) :], window
 
         asked, times, window = await resources.work(len(body), understand)
-        stage_seconds("parse").observe(seconds := time.perf_counter() - started)
-        facts.stage("parse", seconds)
+        resources.took(facts, "parse", time.perf_counter() - started)
         task = Task(model, Options(explain=True), [window])
         (verdict,) = await judge(task, resources, deadline, facts)
         started = time.perf_counter()
@@ -85,8 +83,7 @@ async def detect_last(given: str, request: Request, resources: Detecting) -> Res
         found = states.state(model.detector, float(times[-1]), window.values, verdict, count)
         variables = states.variable_states(model.detector.sensors, times, window.values)
         answer = json_response(wire.LastResult(variables, [found], model.ref))
-        stage_seconds("encode").observe(seconds := time.perf_counter() - started)
-        facts.stage("encode", seconds)
+        resources.took(facts, "encode", time.perf_counter() - started)
     return answer
 
 

@@ -81,7 +81,6 @@ async def infer(model: str, request: Request, resources: ForClassifying, version
     """Windows in, the outputs that are wanted out."""
     facts = facts_of(request)
     deadline = deadline_of(request, resources.settings.request_timeout_s)
-    stage_seconds = resources.metrics.stage_seconds
     if "content-type" in request.headers:  # some of the protocol's clients send none
         media_type(request, (JSON, BINARY))
     with resources.bodies.hold() as hold:
@@ -92,8 +91,7 @@ async def infer(model: str, request: Request, resources: ForClassifying, version
             _read, body, json_bytes, model, version, resources.models, resources.settings.max_windows
         )
         asked, inference, binary = await resources.work(len(body), read)
-        stage_seconds("parse").observe(seconds := time.perf_counter() - started)
-        facts.stage("parse", seconds)
+        resources.took(facts, "parse", time.perf_counter() - started)
         patience = patience_s(asked.parameters)
         if patience is not None:
             deadline = min(deadline, time.monotonic() + patience)
@@ -112,8 +110,7 @@ async def infer(model: str, request: Request, resources: ForClassifying, version
 
         started = time.perf_counter()
         content, head = await resources.work(len(body), write)
-        stage_seconds("encode").observe(seconds := time.perf_counter() - started)
-        facts.stage("encode", seconds)
+        resources.took(facts, "encode", time.perf_counter() - started)
     if head is None:
         return Response(content, media_type=JSON)
     return Response(content, media_type=BINARY, headers={HEADER_LENGTH: str(head)})

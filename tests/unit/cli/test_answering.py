@@ -34,6 +34,10 @@ class Flow:
     """Of a client that takes its answer at once."""
 
     write_paused = False
+    read_paused = True
+
+    def resume_reading(self) -> None:
+        self.read_paused = False
 
 
 def cycle_of(
@@ -145,3 +149,29 @@ def test_client_that_left_is_written_nothing() -> None:
     asyncio.run(cycle.run_asgi(app))
     assert transport.written == []
     assert done == []
+
+
+def test_body_that_is_there_is_handed_over_once() -> None:
+    cycle, _, _ = cycle_of(WholeAnswer)
+    cycle.body += b"{}"
+    cycle.more_body = False
+    assert cycle.arrived() == b"{}"
+    assert not cycle.flow.read_paused
+    assert cycle.body == b""
+
+
+@pytest.mark.parametrize("state", ["more_body", "disconnected", "response_complete"])
+def test_messages_tell_of_a_body_that_is_not_there(state: str) -> None:
+    cycle, _, _ = cycle_of(WholeAnswer)
+    cycle.body += b"{}"
+    cycle.more_body = False
+    setattr(cycle, state, True)
+    assert cycle.arrived() is None
+    assert cycle.body == b"{}"
+
+
+def test_second_answer_is_not_written() -> None:
+    cycle, transport, _ = cycle_of(WholeAnswer)
+    assert cycle.answer(200, PLAIN, b"{}")
+    assert not cycle.answer(200, PLAIN, b"{}")
+    assert len(transport.written) == 1
