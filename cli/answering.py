@@ -1,4 +1,4 @@
-"""Answers as uvicorn writes them, but in one piece."""
+"""Requests and answers as uvicorn has them, but copied less often, and answers written in one piece."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -11,10 +11,10 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from service.http.exchange import RawHeader
+from service.http.exchange import EXCHANGE, RawHeader
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
 # A larger body is not copied behind its head.
 _MOST_BYTES = 65_536
@@ -31,6 +31,28 @@ def header_line(name: bytes, value: bytes) -> bytes | None:
     return None if name in _FOR_THE_SERVER else b"%s: %s\r\n" % (name, value)
 
 
+class Pieces:
+    """What has come of a body, in place of uvicorn's bytearray: grown piece by piece and handed over, that
+    copies everything twice."""
+
+    __slots__ = ("_pieces", "_size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def __iadd__(self, piece: bytes) -> "Pieces":
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return self
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
 class WholeAnswer(RequestResponseCycle):
     """A request, and an answer whose head waits for the first of its body: where that is all of it, both are
     written at once. Everything else, what is wrong included, is left to uvicorn.
@@ -40,10 +62,25 @@ class WholeAnswer(RequestResponseCycle):
 
     _head: Any = None
 
+    @classmethod
+    def become(cls, cycle: RequestResponseCycle) -> None:
+        """Of a request that begins: uvicorn makes cycles by itself, of its own class."""
+        pieces = Pieces()
+        if cycle.body:  # it was sent ahead, and waited for others
+            pieces += bytes(cycle.body)
+        cycle.__class__ = cls
+        cycle.body = pieces  # type: ignore[assignment]
+        cycle.scope["extensions"] = {EXCHANGE: cycle}  # type: ignore[dict-item]
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        message = await super().receive()
+        self.body = Pieces()  # type: ignore[assignment]
+        return message
+
     def arrived(self) -> bytes | None:
         if self.more_body or self.disconnected or self.response_complete:
             return None
-        body, self.body = bytes(self.body), bytearray()
+        body, self.body = bytes(self.body), Pieces()  # type: ignore[assignment]
         self.message_event.clear()
         self.flow.resume_reading()
         return body

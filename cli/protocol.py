@@ -10,7 +10,6 @@ from cli.answering import WholeAnswer
 from cli.patience import PatientProtocol
 from cli.rest import Rest
 from cli.unread import unread_s
-from service.http.exchange import EXCHANGE
 from service.http.gate import ALWAYS
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 _KILOBYTE = 1000
+# Of a body that its handler has not taken yet; it does in the event loop's next turn.
+_MOST_AHEAD_BYTES = 1_000_000
 _HEAD_TOO_LARGE = "The head of the request is too large."
 _TOO_MANY_CONNECTIONS = "Too many connections."
 
@@ -78,11 +79,10 @@ class LimitedProtocol(PatientProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Ask at the head of the request whether it is let in: until its body is read, it cost little."""
-        cycle.__class__ = WholeAnswer  # which uvicorn makes by itself, of its own class
+        WholeAnswer.become(cycle)
         resources = self._resources
         gate, brief = resources.gate, resources.brief
         scope: Scope = cycle.scope  # type: ignore[assignment]
-        scope["extensions"] = {EXCHANGE: cycle}
         if not gate.concerns(scope):
             super()._start_asgi_task(cycle, app)
             return
@@ -106,6 +106,15 @@ class LimitedProtocol(PatientProtocol):
             self.rest.send(self.flow, self.loop)
         else:
             super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        """As uvicorn's, which stops reading after every piece of a large body."""
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > _MOST_AHEAD_BYTES:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         # Not only when its handler asks for the body: until then others would be let in who come later.

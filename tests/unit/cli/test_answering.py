@@ -157,7 +157,7 @@ def test_body_that_is_there_is_handed_over_once() -> None:
     cycle.more_body = False
     assert cycle.arrived() == b"{}"
     assert not cycle.flow.read_paused
-    assert cycle.body == b""
+    assert bytes(cycle.body) == b""
 
 
 @pytest.mark.parametrize("state", ["more_body", "disconnected", "response_complete"])
@@ -167,7 +167,7 @@ def test_messages_tell_of_a_body_that_is_not_there(state: str) -> None:
     cycle.more_body = False
     setattr(cycle, state, True)
     assert cycle.arrived() is None
-    assert cycle.body == b"{}"
+    assert bytes(cycle.body) == b"{}"
 
 
 def test_second_answer_is_not_written() -> None:
@@ -175,3 +175,23 @@ def test_second_answer_is_not_written() -> None:
     assert cycle.answer(200, PLAIN, b"{}")
     assert not cycle.answer(200, PLAIN, b"{}")
     assert len(transport.written) == 1
+
+
+@pytest.mark.parametrize("pieces", [[b"{}"], [b"{", b"}"], [b"", b"{}"], [b""]])
+def test_body_in_pieces_is_received_as_by_uvicorn(pieces: list[bytes]) -> None:
+    async def received(kind: type[RequestResponseCycle]) -> list[Any]:
+        cycle, _, _ = cycle_of(RequestResponseCycle)
+        cycle.body += b"sent ahead "
+        if kind is WholeAnswer:
+            WholeAnswer.become(cycle)
+        told = []
+        for piece in pieces:
+            cycle.body += piece
+        for more in (True, False):
+            cycle.more_body = more
+            cycle.message_event.set()
+            told.append((len(cycle.body), await cycle.receive()))
+            cycle.body += b"more"
+        return told
+
+    assert asyncio.run(received(WholeAnswer)) == asyncio.run(received(RequestResponseCycle))
