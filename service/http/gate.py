@@ -15,8 +15,11 @@ from service.pace import Pace
 
 # So many are let in whatever was measured: one request that was held up must not close the door.
 ALWAYS = 16
-# Of the last hundred requests or so.
-_KEPT = 0.99
+# Of the last twenty bursts or so.
+_KEPT = 0.95
+# Answers follow one another batch by batch. Those that come sooner than this are of one burst: were each of
+# them a report of its own, the wait before the first would be forgotten with the others.
+_BURST_S = 0.001
 # Seldom asked for, by few, and long: to wait for these is no sign of too much work.
 _APART = ("/assets", "/models")
 _SLOWEST_RETRY_S = 60
@@ -37,7 +40,9 @@ class Line:
         self._clock = clock
         self._pace = Pace(_KEPT)
         self._waiting = 0
-        self._since = 0.0
+        # Answered since the last report, from when on, and when the newest.
+        self._answered = 0
+        self._since = self._newest = 0.0
         # By when each gives up its place, the earliest first.
         self._coming: dict[object, float] = {}
 
@@ -65,7 +70,8 @@ class Line:
 
     def join(self) -> None:
         if self._waiting == 0:
-            self._since = self._clock()
+            self._report()
+            self._since = self._newest = self._clock()
         self._waiting += 1
 
     def leave(self, refused: bool = False) -> None:
@@ -74,8 +80,15 @@ class Line:
         self._waiting -= 1
         if not refused:
             now = self._clock()
-            self._pace.took(1, now - self._since)
-            self._since = now
+            if now - self._newest >= _BURST_S:
+                self._report()
+            self._answered += 1
+            self._newest = now
+
+    def _report(self) -> None:
+        if self._answered:
+            self._pace.took(self._answered, self._newest - self._since)
+            self._answered, self._since = 0, self._newest
 
 
 class Turn:

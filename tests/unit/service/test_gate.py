@@ -35,7 +35,7 @@ def test_wait_is_what_those_before_take(line: Line) -> None:
 
 
 def test_requests_that_are_answered_together_count_by_what_each_takes(line: Line, clock: Clock) -> None:
-    for _ in range(50):
+    for _ in range(200):
         for _ in range(20):
             line.join()
         clock.now += 0.02
@@ -43,7 +43,22 @@ def test_requests_that_are_answered_together_count_by_what_each_takes(line: Line
             line.leave()
     for _ in range(100):
         line.join()
-    assert line.wait_s == pytest.approx(0.1, rel=0.15)
+    assert line.wait_s == pytest.approx(0.1, rel=0.02)
+
+
+@pytest.mark.parametrize("asked", [0, 7, 15])
+def test_wait_is_the_same_wherever_in_a_burst_it_is_asked_for(line: Line, clock: Clock, asked: int) -> None:
+    for _ in range(100):
+        line.join()
+    for _ in range(200):
+        clock.now += 0.0318
+        for place in range(16):
+            if place == asked:
+                waited_s = line.wait_s / line.waiting
+            line.leave()
+            clock.now += 0.0000125
+            line.join()
+    assert waited_s == pytest.approx(0.002, rel=0.01)
 
 
 def test_time_in_which_nobody_waits_is_no_sign_of_slowness(line: Line, clock: Clock) -> None:
