@@ -89,7 +89,7 @@ class Operation:
         """
         distances = np.full(len(level), np.nan)
         for rows, _, away, inverse in self._alike(level, lengths):
-            distances[rows] = ((away @ inverse) * away).sum(axis=1) / len(inverse)
+            distances[rows] = np.add.reduce((away @ inverse) * away, axis=1) / len(inverse)
         return distances
 
     def evidence(self, statistics: WindowStatistics, errors: Floats, lengths: Ints) -> Floats:
@@ -123,7 +123,7 @@ class Operation:
             return
         observed = np.isfinite(level)
         if len(level) == 1 or (lengths == lengths[0]).all():
-            if observed.all():  # as nearly always
+            if np.logical_and.reduce(observed, axis=None):  # as nearly always
                 yield (
                     slice(None),
                     observed[0],

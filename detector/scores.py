@@ -1,5 +1,7 @@
 """From a network's outputs to numbers that mean something: errors, probabilities, scores, p-values."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,9 +88,9 @@ def reconstruction_score(
     as older models have it (docs/decisions/0027). Logarithms, so that normal windows are roughly Gaussian
     and a mean and a deviation describe them. NaN when nothing was observed.
     """
-    relative = errors / typical
-    mean = relative.sum(axis=1) / len(typical)
-    if not np.isfinite(mean).all():  # of some sensors that were not observed
+    mean = errors @ (1.0 / (len(typical) * typical))
+    if not _all_finite(mean):  # of some sensors that were not observed
+        relative = errors / typical
         seen = np.isfinite(relative)
         count = seen.sum(axis=1)
         mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
@@ -146,8 +148,7 @@ def p_values(scores: Floats, normal_scores: Floats) -> Floats:
     """
     most = len(normal_scores) + 1.0
     values = (most - normal_scores.searchsorted(scores, side="left")) / most
-    unknown = np.isnan(scores)
-    return np.where(unknown, np.nan, values) if unknown.any() else np.asarray(values)
+    return np.asarray(values) if _all_finite(scores) else np.where(np.isnan(scores), np.nan, values)
 
 
 def threshold(normal_scores: Floats, false_alarm_rate: float) -> float:
@@ -158,3 +159,8 @@ def threshold(normal_scores: Floats, false_alarm_rate: float) -> float:
     if allowed >= len(normal_scores):
         return float("-inf")
     return float(np.nextafter(normal_scores[len(normal_scores) - 1 - allowed], np.inf))
+
+
+def _all_finite(values: Floats) -> bool:
+    """False also where they are finite, but too large for their sum to be."""
+    return math.isfinite(np.add.reduce(values))

@@ -74,7 +74,9 @@ def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int |
     complete = bool(observed.all())
     if not complete:
         readings = np.where(observed, readings, 0.0)
-    return Batch(readings, observed, lengths, np.atleast_2d(center), np.atleast_2d(scale), complete)
+    if center.ndim == 1:
+        center, scale = center[None], scale[None]
+    return Batch(readings, observed, lengths, center, scale, complete)
 
 
 def pad(windows: Sequence[Floats], steps: int | None = None) -> Floats:
