@@ -219,8 +219,16 @@ class Batcher:
         """On that event loop, holding the lock. A worker that is busy takes by itself what waits."""
         if self._turn_due is not loop and self._busy_since is None:
             self._turn_due = loop
-            # Not at once: who has arrived by now is read first, and comes along.
-            loop.call_soon(loop.call_soon, self._turn, loop)
+            loop.call_soon(self._gather, loop, 0)
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Begin the turn once nobody came in the event loop's last round: who has arrived is read first, and
+        comes along. before: windows that waited in the round before."""
+        waiting = self._waiting
+        if before < waiting < self._batch_windows:
+            loop.call_soon(self._gather, loop, waiting)
+        else:
+            self._turn(loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the worker run what waits, and wait for it if that is soon done."""

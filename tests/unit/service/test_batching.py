@@ -78,6 +78,21 @@ def test_idle_model_answers_at_once(batcher: Batcher, stage: Stage) -> None:
     assert stage.sizes == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("callers", "batches"), [(1, [1]), (6, [6]), (10, [8, 2])])
+def test_who_comes_while_others_are_read_comes_along(
+    batcher: Batcher, stage: Stage, callers: int, batches: list[int]
+) -> None:
+    async def run() -> None:
+        tasks = []
+        for _ in range(callers):  # one in each round of the event loop
+            tasks.append(asyncio.create_task(batcher.judge(windows(1), Options(), soon())))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+    assert stage.sizes == batches
+
+
 def test_more_windows_than_a_batch_keep_their_order(
     batcher: Batcher, stage: Stage, tiny_detector: Detector
 ) -> None:
