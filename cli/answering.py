@@ -57,7 +57,7 @@ class WholeAnswer(RequestResponseCycle):
     """A request, and an answer whose head waits for the first of its body: where that is all of it, both are
     written at once. Everything else, what is wrong included, is left to uvicorn.
 
-    It is an `Exchange` (service/http/exchange.py).
+    It can be an `Exchange` (service/http/exchange.py).
     """
 
     _head: Any = None
@@ -70,7 +70,14 @@ class WholeAnswer(RequestResponseCycle):
             pieces += bytes(cycle.body)
         cycle.__class__ = cls
         cycle.body = pieces  # type: ignore[assignment]
-        cycle.scope["extensions"] = {EXCHANGE: cycle}  # type: ignore[dict-item]
+
+    def offer(self) -> None:
+        """To be the `Exchange` of its scope, until the answer is out: what refers to itself any longer is left
+        for the garbage collector."""
+        self.scope["extensions"] = {EXCHANGE: self}  # type: ignore[dict-item]
+
+    def _withdraw(self) -> None:
+        self.scope.pop("extensions", None)
 
     async def receive(self) -> "ASGIReceiveEvent":
         message = await super().receive()
@@ -98,6 +105,8 @@ class WholeAnswer(RequestResponseCycle):
                     return
                 await super().send(self._head)
         await super().send(message)
+        if self.response_complete:
+            self._withdraw()
 
     def answer(self, status: int, headers: Iterable[RawHeader], body: bytes) -> bool:
         if (
@@ -121,6 +130,7 @@ class WholeAnswer(RequestResponseCycle):
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
+        self._withdraw()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

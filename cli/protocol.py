@@ -2,7 +2,7 @@
 
 import asyncio
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -84,7 +84,7 @@ class LimitedProtocol(PatientProtocol):
         gate, brief = resources.gate, resources.brief
         scope: Scope = cycle.scope  # type: ignore[assignment]
         if not gate.concerns(scope):
-            super()._start_asgi_task(cycle, app)
+            self._begin(cycle, app)
             return
         # So few callers are let in however late it is.
         waited_s = unread_s(self.transport) if len(self.connections) > ALWAYS else 0.0
@@ -95,7 +95,7 @@ class LimitedProtocol(PatientProtocol):
                 self._turn = turn
             else:
                 turn.take()
-            super()._start_asgi_task(cycle, app)
+            self._begin(cycle, app)
         elif brief is not None and self._may_be_brief(cycle):
             keep_alive = cycle.keep_alive and not resources.draining.is_set()
             self.transport.write(STATUS_LINE[429] + brief.answer(scope, error, keep_alive))
@@ -105,7 +105,11 @@ class LimitedProtocol(PatientProtocol):
             self.on_response_complete()
             self.rest.send(self.flow, self.loop)
         else:
-            super()._start_asgi_task(cycle, app)
+            self._begin(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cast("WholeAnswer", cycle).offer()
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """As uvicorn's, which stops reading after every piece of a large body."""

@@ -1,13 +1,16 @@
 """Answers that are written in one piece, beside what uvicorn makes of the same messages."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cli.answering import WholeAnswer
+from service.http.exchange import EXCHANGE
 
 PLAIN = [(b"content-length", b"2"), (b"content-type", b"application/json"), (b"X-Request-Id", b"7")]
 DATE = (b"date", b"Sat, 28 Nov 2026 12:00:00 GMT")
@@ -195,3 +198,27 @@ def test_body_in_pieces_is_received_as_by_uvicorn(pieces: list[bytes]) -> None:
         return told
 
     assert asyncio.run(received(WholeAnswer)) == asyncio.run(received(RequestResponseCycle))
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "by messages"])
+def test_what_was_answered_refers_to_itself_no_more(whole: bool) -> None:
+    """Else every request would wait for the garbage collector, with its body."""
+    cycle, _, _ = cycle_of(WholeAnswer)
+    cycle.offer()
+    seen = weakref.ref(cycle)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if whole:
+            assert scope["extensions"][EXCHANGE].answer(200, PLAIN, b"{}")
+        else:
+            await send(start(PLAIN))
+            await send(body(b"{", more=True))
+            await send(body(b"}"))
+
+    asyncio.run(cycle.run_asgi(app))
+    gc.disable()
+    try:
+        del cycle
+        assert seen() is None
+    finally:
+        gc.enable()
