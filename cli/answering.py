@@ -72,8 +72,8 @@ class WholeAnswer(RequestResponseCycle):
         cycle.body = pieces  # type: ignore[assignment]
 
     def offer(self) -> None:
-        """To be the `Exchange` of its scope, until the answer is out: what refers to itself any longer waits for
-        the garbage collector."""
+        """To be the `Exchange` of its scope, until the answer is out: what refers to itself any longer waits
+        for the garbage collector."""
         self.scope["extensions"] = {EXCHANGE: self}  # type: ignore[dict-item]
 
     def _withdraw(self) -> None:
