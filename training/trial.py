@@ -15,10 +15,19 @@ from detector.errors import BaselineRefused
 from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
 from detector.windows import segments, window_ends, windows_ending_at
 from evaluation.ranking import roc_auc
+from history import spool
 from history.faults import FAULTS
 from history.recording import ANOMALOUS, NORMAL, UNLABELLED, Recording
 from training.calibrate import calibrate
-from training.dataset import Experiment, Population, all_sensors, prepare, survey
+from training.dataset import (
+    MOST_READINGS,
+    Experiment,
+    Population,
+    all_sensors,
+    prepare,
+    survey,
+    thinned,
+)
 from training.errors import Interrupted, NotEnoughData
 from training.export import export_onnx
 from training.fit import Fitting, OnStep, begin
@@ -77,7 +86,7 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
     faults = RECORDED if validation else INJECTED
     if not validation:
         rng = np.random.default_rng([recipe.seed, 5])
-        validation = [with_faults(r, recipe.baseline_rows, rng) for r in inner.calibration]
+        validation = [with_faults(r, recipe, rng) for r in inner.calibration]
         validation = [recording for recording in validation if _has_both(recording)]
     if not validation:
         raise NotEnoughData("no recording of normal operation is left to validate on: give more, or longer")
@@ -97,20 +106,21 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
     )
 
 
-def with_faults(recording: Recording, skip: int, rng: np.random.Generator) -> Recording:
-    """A copy with faults of all kinds in turn in its normal rows, after the first `skip`, and labelled.
+def with_faults(recording: Recording, recipe: Recipe, rng: np.random.Generator) -> Recording:
+    """A copy with faults of all kinds in turn in its normal rows, behind those of its baseline, and labelled.
 
     Sizes in deviations of the recording's own normal rows. Faults recorded in it stay and are unlabelled, and
     so are rows right after a fault, whose windows still hold it.
     """
-    values, rows = recording.values.copy(), len(recording)
+    values, rows = spool.concatenate([recording.values]), len(recording)
     normal = np.ones(rows, np.bool_) if recording.labels is None else recording.labels == NORMAL
-    labels = np.where(normal, NORMAL, UNLABELLED).astype(f"<U{len(ANOMALOUS)}")
+    labels = spool.keep(np.where(normal, NORMAL, UNLABELLED).astype(f"<U{len(ANOMALOUS)}"))
     if not normal.any():
         return replace(recording, labels=labels)
-    center, scale, _ = measure(values[normal])
+    share = min(1.0, MOST_READINGS / values.size)
+    center, scale, _ = measure(values[thinned(np.flatnonzero(normal), share, recipe)])
     kinds = rng.permutation(list(FAULTS)).tolist()
-    first = skip + NORMAL_ROWS
+    first = recipe.baseline_rows + NORMAL_ROWS
     while first + FAULTY_ROWS <= rows:
         part = slice(first, first + FAULTY_ROWS)
         alive = np.flatnonzero(np.isfinite(values[part]).all(axis=0))

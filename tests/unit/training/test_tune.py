@@ -75,7 +75,7 @@ def test_without_recorded_faults_injected_ones_are_to_be_found(labelled):
 
 def test_injected_faults_change_the_rows_that_are_labelled_and_no_others():
     item = recording("run", 900, seed=0, fault=(500, 560))
-    with_more = with_faults(item, 200, np.random.default_rng(0))
+    with_more = with_faults(item, small_recipe(baseline_rows=200), np.random.default_rng(0))
     changed = (with_more.values != item.values).any(axis=1)
     assert not changed[:200].any()
     assert changed.any()
