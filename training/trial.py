@@ -76,11 +76,17 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
     sensors = all_sensors(recordings)
     if not sensors:
         raise NotEnoughData("no sensors in the given files")
-    recipe = recipe.model_copy(update={"calibration_folds": 0})
-    outer = split([r.select(sensors) for r in recordings], recipe, [r.select(sensors) for r in test])
+    apart = recipe.model_copy(update={"calibration_folds": 0})
+    outer = split([r.select(sensors) for r in recordings], apart, [r.select(sensors) for r in test])
+    calibration = outer.calibration[:MOST_CALIBRATION_RECORDINGS]
+    # With folds a training keeps nothing apart: what calibration has no use for here is learnt from, too.
+    crossed = outer.by == "experiment" and recipe.calibration_folds > 1
+    rest = outer.calibration[MOST_CALIBRATION_RECORDINGS:] if crossed else ()
+    learnt = (*outer.train, *rest)
     inner = split(
-        outer.train,
-        recipe.model_copy(update={"calibration_share": VALIDATION_SHARE, "test_share": 1e-9}),
+        learnt,
+        apart.model_copy(update={"calibration_share": VALIDATION_SHARE, "test_share": 1e-9}),
+        calibration if rest else (),
     )
     validation = [recording for recording in inner.calibration if _has_both(recording)]
     faults = RECORDED if validation else INJECTED
@@ -90,7 +96,6 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
         validation = [recording for recording in validation if _has_both(recording)]
     if not validation:
         raise NotEnoughData("no recording of normal operation is left to validate on: give more, or longer")
-    calibration = outer.calibration[:MOST_CALIBRATION_RECORDINGS]
     runs = [
         max(
             run.stop - run.start for run in segments(r.timestamps, len(r), r.period_s, recipe.max_gap_periods)
@@ -102,7 +107,7 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
         sensors,
         faults,
         min(runs) // 4,
-        outer.train,
+        learnt,
     )
 
 

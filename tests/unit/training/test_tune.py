@@ -47,6 +47,22 @@ def test_no_recording_trains_calibrates_and_validates_a_trial_or_is_among_the_te
     assert not {"run-0", "run-1"} & (validation | names(ground.parts.train) | names(ground.parts.calibration))
 
 
+def test_what_calibration_has_no_use_for_is_learnt_from_unless_the_recipe_keeps_it_apart(monkeypatch):
+    monkeypatch.setattr(trial, "MOST_CALIBRATION_RECORDINGS", 2)
+
+    def learnt(recipe) -> int:
+        ground = lay_ground(runs(), recipe)
+        assert len(ground.parts.calibration) == 2
+        assert not names(ground.parts.calibration) & names(ground.whole)
+        assert names(ground.parts.train) | names(ground.parts.test) <= names(ground.whole)
+        return len(ground.whole)
+
+    later = split(runs(), RECIPE)
+    assert learnt(RECIPE) == len(later.train) - 2
+    apart = small_recipe(calibration_folds=0)
+    assert learnt(apart) == len(split(runs(), apart).train)
+
+
 def test_a_trial_leaves_out_the_sensors_that_the_training_that_follows_leaves_out(monkeypatch):
     ground = replace(lay_ground(runs(), RECIPE), whole=tuple(runs()))
     for item in ground.parts.train:
