@@ -40,6 +40,7 @@ from training.split import Split, split
 VALIDATION_SHARE = 0.3
 # Enough to bring two scores onto one scale, which is all that a trial needs.
 MOST_CALIBRATION_RECORDINGS = 4
+MOST_CALIBRATION_WINDOWS = 4000
 MOST_VALIDATION_WINDOWS = 4000
 # Rows of an injected fault, and of normal operation before the next one.
 FAULTY_ROWS, NORMAL_ROWS = 60, 120
@@ -185,9 +186,8 @@ def _objective(
         manifest = draft(
             About("trial"), parts, population, experiments, recipe, fitting.network.count_params()
         )
-        manifest, operation = calibrate(
-            manifest, fitting.operation, [Rehearsal(runtime, fitting.operation, held_out)], recipe, ""
-        )
+        rehearsal = Rehearsal(runtime, fitting.operation, held_out, MOST_CALIBRATION_WINDOWS)
+        manifest, operation = calibrate(manifest, fitting.operation, [rehearsal], recipe, "")
         detector = Detector(Artefact(folder, manifest, ""), runtime, operation)
         baseline_rows = recipe.baseline_rows if population.per_asset else 0
         aucs = [_auc(detector, recording, baseline_rows, ground) for recording in parts.test]

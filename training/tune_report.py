@@ -1,6 +1,7 @@
 """What a search found: a picture for people, JSON for programs, and the best recipe for `offnormal train`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluation.plots import GRID, INK, MUTED, STYLE
@@ -20,7 +22,6 @@ PICTURE_FILE = "tuning.png"
 JSON_FILE = "tuning.json"
 RECIPE_FILE = "best-recipe.toml"
 ACCENT = "#3b6fb5"
-_LOGARITHMIC = ("learning_rate", "batch_size", "units", "window_steps")
 
 
 def write_report(study: Study, folder: Path) -> None:
@@ -31,16 +32,20 @@ def write_report(study: Study, folder: Path) -> None:
         "objective": objective_in_words(study),
         "trials": [_record(trial) for trial in study.counted],
         "best": None if study.best is None else _record(study.best),
+        "as_given": None if study.as_given is None else _record(study.as_given),
         "importances": importances,
     }
     (folder / JSON_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if study.best is None or study.best_recipe is None:
         return
-    head = (
-        f"# Trial {study.best.number} of {len(study.counted)}, {study.steps} optimiser steps each:\n"
-        f"# {objective_in_words(study)}: {study.best.value:.4f}.\n\n"
-    )
-    (folder / RECIPE_FILE).write_text(head + recipe_toml(study.best_recipe), encoding="utf-8")
+    head = [
+        f"# Trial {study.best.number}, the best of {len(study.counted)} of {study.steps} optimiser steps:",
+        f"# {objective_in_words(study)}: {study.best.value:.4f}.",
+    ]
+    if study.as_given is not None:
+        head.append(f"# The recipe as it was given: {study.as_given.value:.4f}.")
+    text = "\n".join(head) + "\n\n" + recipe_toml(study.best_recipe)
+    (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
     _draw(study, importances, folder / PICTURE_FILE)
 
 
@@ -91,19 +96,23 @@ def _draw_history(axis: Any, study: Study) -> None:
     early = [
         trial for trial in study.counted if trial.state == TrialState.PRUNED and trial.intermediate_values
     ]
-    axis.scatter(
-        [trial.number for trial in early],
-        [list(trial.intermediate_values.values())[-1] for trial in early],
-        s=22, facecolors="none", edgecolors=MUTED, linewidths=0.9, label="given up early",
-    )  # fmt: skip
+    if early:
+        axis.scatter(
+            [trial.number for trial in early],
+            [list(trial.intermediate_values.values())[-1] for trial in early],
+            s=22, facecolors="none", edgecolors=MUTED, linewidths=0.9, label="given up early",
+        )  # fmt: skip
     axis.scatter(numbers, values, s=22, color=ACCENT, label="completed", zorder=3)
     axis.step(
         numbers, np.maximum.accumulate(values), where="post", color=INK, linewidth=1, label="best so far"
     )
+    if study.as_given is not None:
+        axis.axhline(study.as_given.value, color=MUTED, linewidth=1, linestyle="--", label="recipe as given")
     axis.set(title="Trials", xlabel="trial", ylabel="objective")
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axis.grid(axis="y", color=GRID)
-    axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+    axis.set_axisbelow(True)
+    axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4)
 
 
 def _draw_importances(axis: Any, importances: dict[str, float] | None, completed: int) -> None:
@@ -126,23 +135,40 @@ def _draw_importances(axis: Any, importances: dict[str, float] | None, completed
 
 def _draw_choice(axis: Any, study: Study, name: str) -> None:
     completed, best = study.completed, study.best
+    place = _places(axis, completed[0].distributions[name])
     axis.scatter(
-        [t.params[name] for t in completed], [t.value for t in completed], s=16, color=ACCENT, alpha=0.7
-    )
+        [place(t.params[name]) for t in completed],
+        [t.value for t in completed],
+        s=16, color=ACCENT, alpha=0.7,
+    )  # fmt: skip
     if best is not None:
         axis.scatter(
-            [best.params[name]], [best.value], s=46, facecolors="none", edgecolors=INK, linewidths=1.2
+            place(best.params[name]), best.value, s=46, facecolors="none", edgecolors=INK, linewidths=1.2
         )
-    if name in _LOGARITHMIC:
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-        values = sorted({trial.params[name] for trial in completed})
-        if name != "learning_rate":
-            axis.set_xticks([values[0], values[len(values) // 2], values[-1]])
-    elif name == "layers":
-        axis.set_xticks(sorted({trial.params[name] for trial in completed}))
-    elif isinstance(completed[0].params[name], str):
-        axis.margins(x=0.3)
     axis.set_title(name.replace("_", " "))
     axis.grid(axis="y", color=GRID)
+    axis.set_axisbelow(True)
+
+
+def _places(axis: Any, searched: Any) -> Callable[[Any], float]:
+    """Where choices lie on an axis that shows all that is searched; its ticks are set.
+
+    searched: an Optuna distribution.
+    """
+    if isinstance(searched, CategoricalDistribution):
+        axis.set_xticks(range(len(searched.choices)), map(str, searched.choices))
+        axis.set_xlim(-0.5, len(searched.choices) - 0.5)
+        return searched.choices.index
+    low, high = searched.low, searched.high
+    if searched.log:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 3)))
+        axis.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+        margin = (high / low) ** 0.05
+        axis.set_xlim(low / margin, high * margin)
+    else:
+        axis.set_xticks(np.arange(low, high + searched.step / 2, searched.step))
+        margin = (high - low) * 0.05
+        axis.set_xlim(low - margin, high + margin)
+    axis.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
+    return float

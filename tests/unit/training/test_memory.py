@@ -25,6 +25,10 @@ from cli.main import main
 training.dataset.MOST_READINGS //= 8
 main()
 """
+SHORT_WINDOWS = """
+import training.tune
+training.tune.LONGEST_WINDOW = 10
+"""
 
 
 def write_history(folder: Path, rows: int) -> int:
@@ -55,11 +59,14 @@ def own_memory(process: subprocess.Popen[str]) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
 @pytest.mark.parametrize(
-    "command",
-    [["train", "--name", "x", "--publish-anyway"], ["tune", "--trials", "1", "--steps", "20"]],
+    ("learn", "command"),
+    [
+        (LEARN, ["train", "--name", "x", "--publish-anyway"]),
+        (SHORT_WINDOWS + LEARN, ["tune", "--trials", "1", "--steps", "20"]),
+    ],
     ids=["train", "tune"],
 )
-def test_memory_does_not_grow_with_the_data(tmp_path, command):
+def test_memory_does_not_grow_with_the_data(tmp_path, learn, command):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)
     write_history(tmp_path / "test", 500)
@@ -71,7 +78,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path, command):
         files = [str(tmp_path / name), "--test", str(tmp_path / "test"), "--recipe", str(recipe)]
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-c", LEARN, *command, *files],
+                [sys.executable, "-c", learn, *command, *files],
                 cwd=work,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -147,6 +147,35 @@ def test_a_search_that_is_stopped_goes_on_and_leaves_a_report_and_a_recipe(tmp_p
     assert best.window_steps == content["best"]["choices"]["window_steps"]
 
 
+def test_the_recipe_that_was_given_is_tried_first_and_again_when_it_was_interrupted(tmp_path):
+    given = small_recipe(window_steps=12, units=[10, 5], batch_size=64, learning_rate=1e-2)
+    first = study(tmp_path, base=given)
+    seen = []
+    first.run(2, seen.append, stop=lambda: len(seen) == 1)
+    assert not first.counted
+    second = study(tmp_path, base=given)
+    second.run(2, seen.append)
+    assert [second.chosen(standing.choices) == given for standing in seen] == [True, True, False]
+    assert second.as_given is not None
+    write_report(second, tmp_path / "report")
+    content = json.loads((tmp_path / "report" / JSON_FILE).read_text())
+    assert content["as_given"]["value"] == second.as_given.value
+    said = (tmp_path / "report" / RECIPE_FILE).read_text()
+    assert f"The recipe as it was given: {second.as_given.value:.4f}" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"units": [5]}, {"units": [10, 10]}, {"dropout": 0.25}, {"window_steps": 8}],
+    ids=["out of range", "not half as wide", "between steps", "too short"],
+)
+def test_a_recipe_that_is_not_among_what_is_searched_is_not_tried(tmp_path, change):
+    base = small_recipe(**({"window_steps": 12, "units": [10], "batch_size": 64} | change))
+    begun = study(tmp_path, base=base)
+    begun.run(1, stop=lambda: bool(begun.study.trials))
+    assert not begun.study.trials[0].user_attrs["as_given"]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [({"data": "other"}, "data"), ({"steps": 30}, "steps"), ({"base": small_recipe(seed=9)}, "recipe")],
