@@ -112,6 +112,7 @@ def _progress(trials: int) -> Iterator[tuple[Callable[["Standing"], None], OnSte
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=err,
+        transient=True,
     )
     search = progress.add_task("Trials", total=trials, text="")
     trial = progress.add_task("Trial", total=None, text="")

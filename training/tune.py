@@ -121,7 +121,7 @@ class Study:
 
     def chosen(self, choices: dict[str, Any]) -> Recipe:
         """The base recipe with the choices of a trial."""
-        values = {key: value for key, value in choices.items() if key != "layers"}
+        values = {key: value for key, value in readable(choices).items() if key != "layers"}
         # Deeper layers are half as wide: the code is the narrow place.
         units = [max(1, choices["units"] >> depth) for depth in range(choices["layers"])]
         return Recipe.model_validate(self.base.model_dump() | values | {"units": units})
@@ -220,6 +220,13 @@ class Study:
             "dropout": FloatDistribution(0.0, 0.4, step=0.1),
             "window_steps": IntDistribution(shortest, longest, log=True),
         }
+
+
+def readable(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers with as many digits as mean something."""
+    return {
+        name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in choices.items()
+    }
 
 
 def _choose(trial: optuna.Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from evaluation.plots import GRID, INK, MUTED, STYLE
 from training.run import recipe_toml
-from training.tune import LEAST_TRIALS_FOR_IMPORTANCE, Study
+from training.tune import LEAST_TRIALS_FOR_IMPORTANCE, Study, readable
 
 PICTURE_FILE = "tuning.png"
 JSON_FILE = "tuning.json"
 RECIPE_FILE = "best-recipe.toml"
 ACCENT = "#3b6fb5"
+HOLLOW: dict[str, Any] = {"s": 20, "facecolors": "none", "edgecolors": MUTED, "linewidths": 0.9}
 
 
 def write_report(study: Study, folder: Path) -> None:
@@ -64,7 +65,7 @@ def _record(trial: FrozenTrial) -> dict[str, Any]:
         "value": trial.value,
         "given_up_early": trial.state == TrialState.PRUNED,
         "by_step": {str(step): value for step, value in trial.intermediate_values.items()},
-        "choices": trial.params,
+        "choices": readable(trial.params),
         **trial.user_attrs,
     }
 
@@ -93,15 +94,11 @@ def _draw_history(axis: Any, study: Study) -> None:
     completed = study.completed
     numbers = [trial.number for trial in completed]
     values = np.array([trial.value for trial in completed], np.float64)
-    early = [
-        trial for trial in study.counted if trial.state == TrialState.PRUNED and trial.intermediate_values
-    ]
+    early = _given_up(study)
     if early:
         axis.scatter(
-            [trial.number for trial in early],
-            [list(trial.intermediate_values.values())[-1] for trial in early],
-            s=22, facecolors="none", edgecolors=MUTED, linewidths=0.9, label="given up early",
-        )  # fmt: skip
+            [trial.number for trial in early], list(map(_last_value, early)), label="given up early", **HOLLOW
+        )
     axis.scatter(numbers, values, s=22, color=ACCENT, label="completed", zorder=3)
     axis.step(
         numbers, np.maximum.accumulate(values), where="post", color=INK, linewidth=1, label="best so far"
@@ -113,6 +110,15 @@ def _draw_history(axis: Any, study: Study) -> None:
     axis.grid(axis="y", color=GRID)
     axis.set_axisbelow(True)
     axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4)
+
+
+def _given_up(study: Study) -> list[FrozenTrial]:
+    """Trials that were given up early, after a first objective."""
+    return [t for t in study.counted if t.state == TrialState.PRUNED and t.intermediate_values]
+
+
+def _last_value(trial: FrozenTrial) -> float:
+    return list(trial.intermediate_values.values())[-1]
 
 
 def _draw_importances(axis: Any, importances: dict[str, float] | None, completed: int) -> None:
@@ -136,6 +142,8 @@ def _draw_importances(axis: Any, importances: dict[str, float] | None, completed
 def _draw_choice(axis: Any, study: Study, name: str) -> None:
     completed, best = study.completed, study.best
     place = _places(axis, completed[0].distributions[name])
+    early = _given_up(study)
+    axis.scatter([place(t.params[name]) for t in early], list(map(_last_value, early)), **HOLLOW)
     axis.scatter(
         [place(t.params[name]) for t in completed],
         [t.value for t in completed],
