@@ -83,13 +83,11 @@ def tune(
         folder = report or storage.with_name(f"{storage.stem}-report")
         write_report(study, folder)
         if study.best is not None:
-            given = (
-                "" if study.as_given is None else f"; the recipe as it was given: {study.as_given.value:.4f}"
-            )
-            best = f"Best of {len(study.counted)} trials: {study.best.value:.4f}{given}"
-            out.print(best, style="bold green")
+            out.print(f"Best of {len(study.counted)} trials: {study.best.value:.4f}", style="bold green")
             for name, value in study.best.params.items():
                 out.print(f"  {name} = {value:.4g}" if isinstance(value, float) else f"  {name} = {value}")
+            if study.as_given is not None:
+                out.print(f"The recipe as it was given: {study.as_given.value:.4f}")
             out.print(f"Report {folder / PICTURE_FILE}, recipe {folder / RECIPE_FILE}", soft_wrap=True)
         if len(study.counted) < trials and interruption.asked():
             err.print(

@@ -40,8 +40,8 @@ def write_report(study: Study, folder: Path) -> None:
     if study.best is None or study.best_recipe is None:
         return
     head = [
-        f"# Trial {study.best.number}, the best of {len(study.counted)} of {study.steps} optimiser steps:",
-        f"# {objective_in_words(study)}: {study.best.value:.4f}.",
+        f"# Trial {study.best.number}, best of {len(study.counted)}; {study.steps} optimiser steps each.",
+        f"# Objective: {objective_in_words(study)}: {study.best.value:.4f}.",
     ]
     if study.as_given is not None:
         head.append(f"# The recipe as it was given: {study.as_given.value:.4f}.")
