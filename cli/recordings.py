@@ -1,10 +1,11 @@
 """The recordings that a command is about, with their labels, one at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.console import warn
+from cli.console import note, warn
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -42,6 +43,38 @@ def labelled_recordings(
     if all(recording.labels is None for recording in found):
         raise CommandError("no file has labels: name their column with --label-column, or give --events")
     return found
+
+
+@contextmanager
+def recordings_to_learn_from(
+    paths: Sequence[Path], test: Sequence[Path], reading: "ReadOptions", events: Path | None
+) -> Iterator[tuple[list["Recording"], list["Recording"]]]:
+    """Recordings to train on, and those that are not trained on; a file that is both is not.
+
+    Within the block they lie in mapped files, and so does what is made of them (docs/decisions/0033).
+    Raises CommandError for a file that nothing can be learnt from, HistoryError for one that cannot be read.
+    """
+    from cli.console import err
+    from history.files import find_files
+    from history.spool import spooling
+
+    held_out = {file.path for file in find_files(test, reading.layout)} if test else set()
+    training: list[Recording] = []
+    reported: list[Recording] = []
+    everything = [*paths, *test]
+    with spooling():
+        with err.status("Reading files"):
+            for file, recording in zip(
+                find_files(everything, reading.layout), recordings(everything, reading, events), strict=True
+            ):
+                (reported if file.path in held_out else training).append(recording)
+                if not recording.quality.usable:
+                    raise CommandError(
+                        f"{recording.name}: no sensor has readings that change; see offnormal check"
+                    )
+        rows = f"{sum(map(len, training)):,} rows"
+        note(f"{len(training)} files, {rows} to train and calibrate on; {len(reported)} files to report on")
+        yield training, reported
 
 
 def _overlaps(event: "Event", recording: "Recording") -> bool:

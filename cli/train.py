@@ -1,5 +1,6 @@
 """`offnormal train`: from a historian's files to a published model."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from cli.interruption import Interruption
 from cli.model_choice import DEFAULT_MODELS, ModelsOption
 from cli.quiet import native_stderr_hidden
 from cli.reading import EventsOption, with_read_options
-from cli.recordings import recordings
+from cli.recordings import recordings_to_learn_from
 from cli.training_view import OnStep, training_progress
 
 if TYPE_CHECKING:
@@ -105,7 +106,6 @@ def train(
     """
     # What can be wrong with the arguments and the files is said before TensorFlow takes its seconds to load.
     from cli.training_order import Order, absolute, read_order
-    from history.spool import spooling
     from training.publish import check_name
     from training.recipe import read_recipe
     from training.run import RUN_FILE, RunFolder
@@ -138,8 +138,20 @@ def train(
         by_time = RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = RunFolder(run_folder or by_time, order.as_json())
     keep = resume is not None or run_folder is not None
-    with spooling():
-        trained = _run(order, settings, folder, keep, publish_interrupted, publish_anyway, tensorboard)
+    events = Path(order.events) if order.events else None
+    files, set_apart = list(map(Path, order.paths)), list(map(Path, order.test))
+    with recordings_to_learn_from(files, set_apart, order.reading, events) as (training, reported):
+        trained = _run(
+            training,
+            reported,
+            order,
+            settings,
+            folder,
+            keep,
+            publish_interrupted,
+            publish_anyway,
+            tensorboard,
+        )
     manifest = trained.manifest
     if manifest.metrics:
         out.print(figures_table({f"{manifest.name} {trained.folder.name}": manifest.metrics}))
@@ -154,6 +166,8 @@ def train(
 
 
 def _run(
+    training: Sequence["Recording"],
+    reported: Sequence["Recording"],
     order: "Order",
     settings: "Recipe",
     folder: "RunFolder",
@@ -165,12 +179,6 @@ def _run(
     """Train as ordered. Exits, after saying how to go on, when it is interrupted."""
     from training.errors import Interrupted, NotBetter
 
-    training, reported = read_recordings(
-        list(map(Path, order.paths)),
-        list(map(Path, order.test)),
-        order.reading,
-        Path(order.events) if order.events else None,
-    )
     note("Loading TensorFlow ...")
     with native_stderr_hidden():
         from detector import ModelStore
@@ -219,36 +227,6 @@ def _recorded(on_step: OnStep, tensorboard: Path | None, settings: "Recipe") -> 
         on_step(step, steps, reconstruction, classification)
 
     return both
-
-
-def read_recordings(
-    paths: list[Path], test: list[Path], reading: "ReadOptions", events: Path | None
-) -> tuple[list["Recording"], list["Recording"]]:
-    """Recordings to train on, and those that are not trained on; a file that is both is not.
-
-    Raises CommandError for a file that nothing can be learnt from, HistoryError for one that cannot be read.
-    """
-    from history.files import find_files
-
-    held_out = {file.path for file in find_files(test, reading.layout)} if test else set()
-    training: list[Recording] = []
-    reported: list[Recording] = []
-    everything = [*paths, *test]
-    with err.status("Reading files"):
-        for file, recording in zip(
-            find_files(everything, reading.layout), recordings(everything, reading, events), strict=True
-        ):
-            (reported if file.path in held_out else training).append(recording)
-            quality = recording.quality
-            if not quality.usable:
-                raise CommandError(
-                    f"{recording.name}: no sensor has readings that change; see offnormal check"
-                )
-    rows = sum(len(recording) for recording in training)
-    note(
-        f"{len(training)} files, {rows:,} rows to train and calibrate on; {len(reported)} files to report on"
-    )
-    return training, reported
 
 
 def _units(pairs: list[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from cli.console import err, note, out
 from cli.interruption import Interruption
 from cli.quiet import native_stderr_hidden
 from cli.reading import EventsOption, with_read_options
-from cli.train import read_recordings
+from cli.recordings import recordings_to_learn_from
 from cli.training_view import OnStep
 
 if TYPE_CHECKING:
@@ -66,34 +66,36 @@ def tune(
     from training.recipe import read_recipe
 
     base = read_recipe(recipe, seed=seed)
-    training, tested = read_recordings(paths, test or [], reading, events)
-    note("Loading TensorFlow ...")
-    with native_stderr_hidden():
-        from training.describe import fingerprint
-        from training.trial import lay_ground
-        from training.tune import Study
-        from training.tune_report import PICTURE_FILE, RECIPE_FILE, objective_in_words, write_report
-    ground = lay_ground(training, base, tested)
-    study = Study(storage, ground, base, steps, fingerprint([*training, *tested]), pruner.value)
-    note(f"Objective: {objective_in_words(study)}")
-    if study.counted:
-        note(f"{storage}: going on after {len(study.counted)} trials")
-    with Interruption() as interruption, _progress(trials) as (on_trial, on_step):
-        study.run(trials, on_trial, on_step, interruption.asked)
-    folder = report or storage.with_name(f"{storage.stem}-report")
-    write_report(study, folder)
-    if study.best is not None:
-        out.print(f"Best of {len(study.counted)} trials: {study.best.value:.4f}", style="bold green")
-        for name, value in study.best.params.items():
-            out.print(f"  {name} = {value:.4g}" if isinstance(value, float) else f"  {name} = {value}")
-        out.print(f"Report {folder / PICTURE_FILE}, recipe {folder / RECIPE_FILE}", soft_wrap=True)
-    if len(study.counted) < trials and interruption.asked():
-        err.print(
-            f"Ended after {len(study.counted)} of {trials} trials. The same command continues {storage}.",
-            soft_wrap=True,
-            markup=False,
-        )
-        raise typer.Exit(interruption.exit_code)
+    with recordings_to_learn_from(paths, test or [], reading, events) as (training, tested):
+        note("Loading TensorFlow ...")
+        with native_stderr_hidden():
+            from training.describe import fingerprint
+            from training.trial import lay_ground
+            from training.tune import Study
+            from training.tune_report import PICTURE_FILE, RECIPE_FILE, objective_in_words, write_report
+        ground = lay_ground(training, base, tested)
+        study = Study(storage, ground, base, steps, fingerprint([*training, *tested]), pruner.value)
+        note(f"Objective: {objective_in_words(study)}")
+        if study.counted:
+            note(f"{storage}: going on after {len(study.counted)} trials")
+        with Interruption() as interruption, _progress(trials) as (on_trial, on_step):
+            study.run(trials, on_trial, on_step, interruption.asked)
+        folder = report or storage.with_name(f"{storage.stem}-report")
+        write_report(study, folder)
+        if study.best is not None:
+            out.print(f"Best of {len(study.counted)} trials: {study.best.value:.4f}", style="bold green")
+            for name, value in study.best.params.items():
+                out.print(f"  {name} = {value:.4g}" if isinstance(value, float) else f"  {name} = {value}")
+            if study.as_given is not None:
+                out.print(f"The recipe as it was given: {study.as_given.value:.4f}")
+            out.print(f"Report {folder / PICTURE_FILE}, recipe {folder / RECIPE_FILE}", soft_wrap=True)
+        if len(study.counted) < trials and interruption.asked():
+            err.print(
+                f"Ended after {len(study.counted)} of {trials} trials. The same command continues {storage}.",
+                soft_wrap=True,
+                markup=False,
+            )
+            raise typer.Exit(interruption.exit_code)
 
 
 @contextmanager
@@ -108,6 +110,7 @@ def _progress(trials: int) -> Iterator[tuple[Callable[["Standing"], None], OnSte
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=err,
+        transient=True,
     )
     search = progress.add_task("Trials", total=trials, text="")
     trial = progress.add_task("Trial", total=None, text="")

@@ -99,7 +99,7 @@ def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.
             experiment,
             recipe,
             commissioning_rows(experiment, recipe) if per_asset else 0,
-            len(rehearsal.held_out),
+            rehearsal.most_of_each,
         )
         for experiment in rehearsal.held_out
     ]
@@ -114,7 +114,9 @@ def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.
     by_model = _by_model(detector(draft, operation), cuts)
     # Commissioning bounds an asset's level by the model's own: that of the same network.
     draft = _with_levels(draft, by_model)
-    commissioned = commission_recordings(detector(draft, operation), rehearsal.held_out, recipe)
+    commissioned = commission_recordings(
+        detector(draft, operation), rehearsal.held_out, recipe, rehearsal.most_of_each
+    )
     by_asset = _by_asset(detector(draft, operation), commissioned)
     if by_asset:
         draft = _with_levels(draft, by_asset)

@@ -14,9 +14,6 @@ from history.recording import UNLABELLED
 from training.dataset import NORMAL, UNUSED, Experiment, wholly_normal
 from training.recipe import Recipe
 
-# Enough windows of a recording for every figure, and of all together; more only cost time.
-MOST_WINDOWS = 6000
-MOST_ALTOGETHER = 200_000
 # Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
 COMMISSIONING_SHARE = 2 / 3
 
@@ -43,11 +40,8 @@ class HeldOut:
         return [w for w, state in zip(self.windows, self.state.tolist(), strict=True) if state == NORMAL]
 
 
-def cut_windows(experiment: Experiment, recipe: Recipe, skip: int, among: int = 1) -> HeldOut:
-    """Full windows after the first `skip` normal rows, either wholly normal or ending in a labelled row.
-
-    among: so many recordings.
-    """
+def cut_windows(experiment: Experiment, recipe: Recipe, skip: int, most_windows: int) -> HeldOut:
+    """Full windows after the first `skip` normal rows, either wholly normal or ending in a labelled row."""
     steps = recipe.window_steps
     ends = window_ends(experiment.runs, steps)
     normal_rows = np.cumsum(experiment.state == NORMAL)
@@ -58,8 +52,7 @@ def cut_windows(experiment: Experiment, recipe: Recipe, skip: int, among: int = 
     known = labels != UNLABELLED if labels is not None else np.zeros(len(experiment.state), np.bool_)
     kept = clean | known[ends]
     ends, clean = ends[kept], clean[kept]
-    most = min(MOST_WINDOWS, max(1, MOST_ALTOGETHER // among))
-    stride = max(1, -(-len(ends) // most))
+    stride = max(1, -(-len(ends) // most_windows))
     windows = windows_ending_at(experiment.recording.values, experiment.runs, ends[::stride], steps)
     at_end = experiment.state[ends]
     state = np.where(clean | (at_end > NORMAL), at_end, UNUSED)[::stride]
@@ -81,7 +74,7 @@ def commissioning_rows(experiment: Experiment, recipe: Recipe) -> int:
 
 
 def commission_recordings(
-    detector: Detector, experiments: Sequence[Experiment], recipe: Recipe
+    detector: Detector, experiments: Sequence[Experiment], recipe: Recipe, most_windows: int
 ) -> list[HeldOut]:
     """Recordings as a commissioned asset would be judged: baseline from the first normal rows, windows from
     the rest. Those that are too short for it are left out."""
@@ -89,7 +82,7 @@ def commission_recordings(
     for experiment in experiments:
         skip = commissioning_rows(experiment, recipe)
         rows = np.flatnonzero(experiment.state == NORMAL)[:skip]
-        cut = cut_windows(experiment, recipe, skip, len(experiments))
+        cut = cut_windows(experiment, recipe, skip, most_windows)
         if len(rows) < LEAST_ROWS or not cut.normal:
             continue
         stamps = experiment.recording.timestamps

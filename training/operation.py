@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from detector.operation import Operation
-from detector.statistics import window_statistics
+from detector.statistics import WindowStatistics, window_statistics
 from detector.windows import Floats, Singles, window_ends, windows_ending_at
 from history import spool
 from training.dataset import Experiment, wholly_normal
@@ -29,12 +29,8 @@ def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Oper
     Covariance Matrices): windows that share steps are fewer than they look. `log_error` is still that of
     white noise; `calibrate` measures it once there is a network.
     """
-    windows = _windows(experiments, recipe.window_steps)
-    observed = np.isfinite(windows)
-    filled = np.where(observed, windows, np.float32(0))
-    full = window_statistics(filled, observed)
     least = recipe.least_steps
-    short = window_statistics(filled[:, -least:], observed[:, -least:])
+    full, short = _statistics(_windows(experiments, recipe.window_steps), least)
     level, _ = mean_and_sd(full.level, LEVEL_FLOOR)
     scatter, scatter_sd = mean_and_sd(full.scatter, SPREAD_FLOOR)
     roughness, roughness_sd = mean_and_sd(full.roughness, SPREAD_FLOOR)
@@ -54,7 +50,28 @@ def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Oper
     )
 
 
-def _windows(experiments: Sequence[Experiment], steps: int) -> Singles:
+def _statistics(windows: Sequence[Singles], least: int) -> tuple[WindowStatistics, WindowStatistics]:
+    """Of full windows, and of the newest `least` steps of each."""
+    full, short = [], []
+    for block in spool.blocks(len(windows), windows[0].size):
+        cut = np.stack(windows[block])
+        observed = np.isfinite(cut)
+        filled = np.where(observed, cut, np.float32(0))
+        full.append(window_statistics(filled, observed))
+        short.append(window_statistics(filled[:, -least:], observed[:, -least:]))
+    return _joined(full), _joined(short)
+
+
+def _joined(parts: Sequence[WindowStatistics]) -> WindowStatistics:
+    return WindowStatistics(
+        np.concatenate([part.level for part in parts]),
+        np.concatenate([part.scatter for part in parts]),
+        np.concatenate([part.roughness for part in parts]),
+    )
+
+
+def _windows(experiments: Sequence[Experiment], steps: int) -> list[Singles]:
+    """Views of wholly normal windows (steps, sensors), at least one."""
     ends = [_normal_ends(experiment, steps) for experiment in experiments]
     stride = max(1, -(-sum(map(len, ends)) // MOST_WINDOWS))
     cut = [
@@ -67,7 +84,7 @@ def _windows(experiments: Sequence[Experiment], steps: int) -> Singles:
             f"no window of {steps} consecutive normal steps to train on: give more data, or a shorter "
             "window_steps"
         )
-    return np.stack(windows)
+    return windows
 
 
 def _normal_ends(experiment: Experiment, steps: int) -> NDArray[np.intp]:

@@ -13,13 +13,15 @@ from detector.detector import Detector, Window, in_batches
 from detector.manifest import ProbabilityCalibration
 from detector.windows import Bools, Floats
 from training.dataset import NORMAL
-from training.held_out import MOST_WINDOWS, HeldOut
+from training.held_out import HeldOut
 from training.sampling import inject
 
 # A share of faults beyond these is nothing to build probabilities on.
 LEAST_PRIOR = 0.01
 # Keeps the slope finite where the calibration windows happen to be separable.
 RIDGE = 1e-4
+# Enough windows of one network.
+MOST_CASES = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def gather(
     # Drawn twice, so that windows that are not picked need not be kept.
     again = deepcopy(rng)
     klass = [klass for _, klass in _cases(detector, cuts, injected, rng)]
-    picked = rng.permutation(len(klass))[:MOST_WINDOWS].tolist()
+    picked = rng.permutation(len(klass))[:MOST_CASES].tolist()
     wanted = set(picked)
     windows = {
         index: window

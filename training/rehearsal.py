@@ -22,15 +22,26 @@ from training.recipe import Recipe
 
 # Optimiser steps of a stand-in, as a share of the final network's: it has less to learn from.
 STEPS_SHARE = 0.5
+# Windows of all recordings, and of one, that say enough for every figure; more only cost time.
+MOST_WINDOWS, MOST_OF_EACH = 200_000, 6000
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A network, and recordings that it was not trained on. operation: of what it was trained on."""
+    """A network, and recordings that it was not trained on. operation: of what it was trained on.
+
+    most_windows: of all these recordings together, that it is heard on.
+    """
 
     runtime: Runtime
     operation: Operation
     held_out: Sequence[Experiment]
+    most_windows: int = MOST_WINDOWS
+
+    @property
+    def most_of_each(self) -> int:
+        """Windows of one recording, at most."""
+        return min(MOST_OF_EACH, max(1, self.most_windows // len(self.held_out)))
 
 
 Finish = Callable[[Callable[[str], None], OnStep | None], list[Rehearsal]]

@@ -15,10 +15,19 @@ from detector.errors import BaselineRefused
 from detector.onnx_runtime import MODEL_FILE, OnnxRuntime
 from detector.windows import segments, window_ends, windows_ending_at
 from evaluation.ranking import roc_auc
+from history import spool
 from history.faults import FAULTS
 from history.recording import ANOMALOUS, NORMAL, UNLABELLED, Recording
 from training.calibrate import calibrate
-from training.dataset import Experiment, Population, all_sensors, prepare, survey
+from training.dataset import (
+    MOST_READINGS,
+    Experiment,
+    Population,
+    all_sensors,
+    prepare,
+    survey,
+    thinned,
+)
 from training.errors import Interrupted, NotEnoughData
 from training.export import export_onnx
 from training.fit import Fitting, OnStep, begin
@@ -31,6 +40,7 @@ from training.split import Split, split
 VALIDATION_SHARE = 0.3
 # Enough to bring two scores onto one scale, which is all that a trial needs.
 MOST_CALIBRATION_RECORDINGS = 4
+MOST_CALIBRATION_WINDOWS = 4000
 MOST_VALIDATION_WINDOWS = 4000
 # Rows of an injected fault, and of normal operation before the next one.
 FAULTY_ROWS, NORMAL_ROWS = 60, 120
@@ -67,21 +77,26 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
     sensors = all_sensors(recordings)
     if not sensors:
         raise NotEnoughData("no sensors in the given files")
-    recipe = recipe.model_copy(update={"calibration_folds": 0})
-    outer = split([r.select(sensors) for r in recordings], recipe, [r.select(sensors) for r in test])
+    apart = recipe.model_copy(update={"calibration_folds": 0})
+    outer = split([r.select(sensors) for r in recordings], apart, [r.select(sensors) for r in test])
+    calibration = outer.calibration[:MOST_CALIBRATION_RECORDINGS]
+    # With folds a training keeps nothing apart: what calibration has no use for here is learnt from, too.
+    crossed = outer.by == "experiment" and recipe.calibration_folds > 1
+    rest = outer.calibration[MOST_CALIBRATION_RECORDINGS:] if crossed else ()
+    learnt = (*outer.train, *rest)
     inner = split(
-        outer.train,
-        recipe.model_copy(update={"calibration_share": VALIDATION_SHARE, "test_share": 1e-9}),
+        learnt,
+        apart.model_copy(update={"calibration_share": VALIDATION_SHARE, "test_share": 1e-9}),
+        calibration if rest else (),
     )
     validation = [recording for recording in inner.calibration if _has_both(recording)]
     faults = RECORDED if validation else INJECTED
     if not validation:
         rng = np.random.default_rng([recipe.seed, 5])
-        validation = [with_faults(r, recipe.baseline_rows, rng) for r in inner.calibration]
+        validation = [with_faults(r, recipe, rng) for r in inner.calibration]
         validation = [recording for recording in validation if _has_both(recording)]
     if not validation:
         raise NotEnoughData("no recording of normal operation is left to validate on: give more, or longer")
-    calibration = outer.calibration[:MOST_CALIBRATION_RECORDINGS]
     runs = [
         max(
             run.stop - run.start for run in segments(r.timestamps, len(r), r.period_s, recipe.max_gap_periods)
@@ -93,24 +108,25 @@ def lay_ground(recordings: Sequence[Recording], recipe: Recipe, test: Sequence[R
         sensors,
         faults,
         min(runs) // 4,
-        outer.train,
+        learnt,
     )
 
 
-def with_faults(recording: Recording, skip: int, rng: np.random.Generator) -> Recording:
-    """A copy with faults of all kinds in turn in its normal rows, after the first `skip`, and labelled.
+def with_faults(recording: Recording, recipe: Recipe, rng: np.random.Generator) -> Recording:
+    """A copy with faults of all kinds in turn in its normal rows, behind those of its baseline, and labelled.
 
     Sizes in deviations of the recording's own normal rows. Faults recorded in it stay and are unlabelled, and
     so are rows right after a fault, whose windows still hold it.
     """
-    values, rows = recording.values.copy(), len(recording)
+    values, rows = spool.concatenate([recording.values]), len(recording)
     normal = np.ones(rows, np.bool_) if recording.labels is None else recording.labels == NORMAL
-    labels = np.where(normal, NORMAL, UNLABELLED).astype(f"<U{len(ANOMALOUS)}")
+    labels = spool.keep(np.where(normal, NORMAL, UNLABELLED).astype(f"<U{len(ANOMALOUS)}"))
     if not normal.any():
         return replace(recording, labels=labels)
-    center, scale, _ = measure(values[normal])
+    share = min(1.0, MOST_READINGS / values.size)
+    center, scale, _ = measure(values[thinned(np.flatnonzero(normal), share, recipe)])
     kinds = rng.permutation(list(FAULTS)).tolist()
-    first = skip + NORMAL_ROWS
+    first = recipe.baseline_rows + NORMAL_ROWS
     while first + FAULTY_ROWS <= rows:
         part = slice(first, first + FAULTY_ROWS)
         alive = np.flatnonzero(np.isfinite(values[part]).all(axis=0))
@@ -170,9 +186,8 @@ def _objective(
         manifest = draft(
             About("trial"), parts, population, experiments, recipe, fitting.network.count_params()
         )
-        manifest, operation = calibrate(
-            manifest, fitting.operation, [Rehearsal(runtime, fitting.operation, held_out)], recipe, ""
-        )
+        rehearsal = Rehearsal(runtime, fitting.operation, held_out, MOST_CALIBRATION_WINDOWS)
+        manifest, operation = calibrate(manifest, fitting.operation, [rehearsal], recipe, "")
         detector = Detector(Artefact(folder, manifest, ""), runtime, operation)
         baseline_rows = recipe.baseline_rows if population.per_asset else 0
         aucs = [_auc(detector, recording, baseline_rows, ground) for recording in parts.test]

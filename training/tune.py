@@ -3,13 +3,19 @@
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,6 +25,8 @@ from training.recipe import Recipe
 from training.trial import Ground, run_trial
 
 STUDY = "offnormal"
+# Attribute of a trial: whether its recipe is the base recipe.
+AS_GIVEN = "as_given"
 SHORTEST_WINDOW, LONGEST_WINDOW = 10, 120
 # Trials before one may be given up for being worse than the median of the others at the same step.
 STARTUP_TRIALS = 5
@@ -41,6 +49,7 @@ class Standing:
 class Study:
     """A search on one ground from one base recipe, `steps` optimiser steps a trial.
 
+    The base recipe is tried first, if it is among what is searched: what is found has to be better than it.
     Trials that were completed or given up early count; those that were interrupted are tried anew.
     """
 
@@ -101,13 +110,18 @@ class Study:
         return self.study.best_trial if self.completed else None
 
     @property
+    def as_given(self) -> FrozenTrial | None:
+        """The first trial, of the base recipe as it is, where it is among what is searched."""
+        return next((trial for trial in self.completed if trial.user_attrs.get(AS_GIVEN)), None)
+
+    @property
     def best_recipe(self) -> Recipe | None:
         """The base recipe, over all its steps, with the choices of the best trial."""
         return None if self.best is None else self.chosen(self.best.params)
 
     def chosen(self, choices: dict[str, Any]) -> Recipe:
         """The base recipe with the choices of a trial."""
-        values = {key: value for key, value in choices.items() if key != "layers"}
+        values = {key: value for key, value in readable(choices).items() if key != "layers"}
         # Deeper layers are half as wide: the code is the narrow place.
         units = [max(1, choices["units"] >> depth) for depth in range(choices["layers"])]
         return Recipe.model_validate(self.base.model_dump() | values | {"units": units})
@@ -122,7 +136,9 @@ class Study:
         """Try until `trials` count, earlier runs of this study included, or until `stop` says so."""
 
         def objective(trial: optuna.Trial) -> float:
-            recipe = self.chosen(self._choose(trial)).shortened(self.steps)
+            chosen = self.chosen(_choose(trial, self._space))
+            trial.set_user_attr(AS_GIVEN, chosen == self.base)
+            recipe = chosen.shortened(self.steps)
             best = self.best
             on_trial(
                 Standing(
@@ -149,6 +165,9 @@ class Study:
                 trial.set_user_attr("seconds", round(time.monotonic() - began, 2))
 
         while len(self.counted) < trials and not stop():
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if not self.counted and not waiting and self._given is not None:
+                self.study.enqueue_trial(self._given)
             # By the number of trials, so that a study that was interrupted goes on as it would have.
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=self.base.seed * 100_003 + len(self.counted),
@@ -175,18 +194,50 @@ class Study:
             return None
         return found if np.isfinite(list(found.values())).all() and any(found.values()) else None
 
-    def _choose(self, trial: optuna.Trial) -> dict[str, Any]:
+    @property
+    def _given(self) -> dict[str, Any] | None:
+        """The choices of the base recipe; None where the search does not come by them."""
+        base = self.base
+        choices = {name: getattr(base, name) for name in self._space if name not in ("units", "layers")}
+        choices |= {"units": base.units[0], "layers": len(base.units)}
+        try:
+            optuna.trial.create_trial(value=0.0, params=choices, distributions=self._space)
+        except ValueError:
+            return None
+        return choices if self.chosen(choices) == base else None
+
+    @property
+    def _space(self) -> dict[str, BaseDistribution]:
+        """What is searched, by its name in the recipe."""
         longest = max(4, min(LONGEST_WINDOW, self.ground.longest_window))
         shortest = min(longest, max(SHORTEST_WINDOW, self.base.minimum_steps or 0))
         return {
-            "learning_rate": trial.suggest_float("learning_rate", 3e-4, 2e-2, log=True),
-            "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128, 256]),
-            "cell": trial.suggest_categorical("cell", ["lstm", "gru"]),
-            "units": trial.suggest_int("units", 8, 96, log=True),
-            "layers": trial.suggest_int("layers", 1, 2),
-            "dropout": trial.suggest_float("dropout", 0.0, 0.4, step=0.1),
-            "window_steps": trial.suggest_int("window_steps", shortest, longest, log=True),
+            "learning_rate": FloatDistribution(3e-4, 2e-2, log=True),
+            "batch_size": CategoricalDistribution([32, 64, 128, 256]),
+            "cell": CategoricalDistribution(["lstm", "gru"]),
+            "units": IntDistribution(8, 96, log=True),
+            "layers": IntDistribution(1, 2),
+            "dropout": FloatDistribution(0.0, 0.4, step=0.1),
+            "window_steps": IntDistribution(shortest, longest, log=True),
         }
+
+
+def readable(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers with as many digits as mean something."""
+    return {
+        name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in choices.items()
+    }
+
+
+def _choose(trial: optuna.Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    for name, searched in space.items():
+        if isinstance(searched, CategoricalDistribution):
+            trial.suggest_categorical(name, searched.choices)
+        elif isinstance(searched, IntDistribution):
+            trial.suggest_int(name, searched.low, searched.high, log=searched.log)
+        elif isinstance(searched, FloatDistribution):
+            trial.suggest_float(name, searched.low, searched.high, step=searched.step, log=searched.log)
+    return dict(trial.params)
 
 
 def _pruner(kind: Pruner, steps: int) -> optuna.pruners.BasePruner:

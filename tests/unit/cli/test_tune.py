@@ -78,7 +78,9 @@ def test_a_search_is_interrupted_goes_on_and_its_recipe_trains(plant):
     content = json.loads((plant / "found" / "tuning.json").read_text())
     assert len(content["trials"]) == done + 1
 
-    trained = run(plant, "train", "exports", "--name", "x", "--recipe", "found/best-recipe.toml")
+    # Twenty steps need not make it better than plain detectors.
+    recipe = ("--recipe", "found/best-recipe.toml", "--publish-anyway")
+    trained = run(plant, "train", "exports", "--name", "x", *recipe)
     assert trained.returncode == 0, trained.stderr
     assert "Published models/x/1" in trained.stdout
     manifest = json.loads((plant / "models" / "x" / "1" / "manifest.json").read_text())

@@ -12,7 +12,7 @@ RECIPE = Recipe(window_steps=12, minimum_steps=4, baseline="pooled", recovery_wi
 
 
 def cut(given):
-    return cut_windows(prepare(given, survey([given], RECIPE), RECIPE), RECIPE, 0)
+    return cut_windows(prepare(given, survey([given], RECIPE), RECIPE), RECIPE, 0, len(given))
 
 
 def test_windows_that_end_behind_a_fault_are_neither_normal_nor_left_out():

@@ -47,6 +47,22 @@ def test_no_recording_trains_calibrates_and_validates_a_trial_or_is_among_the_te
     assert not {"run-0", "run-1"} & (validation | names(ground.parts.train) | names(ground.parts.calibration))
 
 
+def test_what_calibration_has_no_use_for_is_learnt_from_unless_the_recipe_keeps_it_apart(monkeypatch):
+    monkeypatch.setattr(trial, "MOST_CALIBRATION_RECORDINGS", 2)
+
+    def learnt(recipe) -> int:
+        ground = lay_ground(runs(), recipe)
+        assert len(ground.parts.calibration) == 2
+        assert not names(ground.parts.calibration) & names(ground.whole)
+        assert names(ground.parts.train) | names(ground.parts.test) <= names(ground.whole)
+        return len(ground.whole)
+
+    later = split(runs(), RECIPE)
+    assert learnt(RECIPE) == len(later.train) - 2
+    apart = small_recipe(calibration_folds=0)
+    assert learnt(apart) == len(split(runs(), apart).train)
+
+
 def test_a_trial_leaves_out_the_sensors_that_the_training_that_follows_leaves_out(monkeypatch):
     ground = replace(lay_ground(runs(), RECIPE), whole=tuple(runs()))
     for item in ground.parts.train:
@@ -75,7 +91,7 @@ def test_without_recorded_faults_injected_ones_are_to_be_found(labelled):
 
 def test_injected_faults_change_the_rows_that_are_labelled_and_no_others():
     item = recording("run", 900, seed=0, fault=(500, 560))
-    with_more = with_faults(item, 200, np.random.default_rng(0))
+    with_more = with_faults(item, small_recipe(baseline_rows=200), np.random.default_rng(0))
     changed = (with_more.values != item.values).any(axis=1)
     assert not changed[:200].any()
     assert changed.any()
@@ -129,6 +145,35 @@ def test_a_search_that_is_stopped_goes_on_and_leaves_a_report_and_a_recipe(tmp_p
     # The steps of a trial are not those of the training that follows.
     assert best.steps == RECIPE.steps
     assert best.window_steps == content["best"]["choices"]["window_steps"]
+
+
+def test_the_recipe_that_was_given_is_tried_first_and_again_when_it_was_interrupted(tmp_path):
+    given = small_recipe(window_steps=12, units=[10, 5], batch_size=64, learning_rate=1e-2)
+    first = study(tmp_path, base=given)
+    seen = []
+    first.run(2, seen.append, stop=lambda: len(seen) == 1)
+    assert not first.counted
+    second = study(tmp_path, base=given)
+    second.run(2, seen.append)
+    assert [second.chosen(standing.choices) == given for standing in seen] == [True, True, False]
+    assert second.as_given is not None
+    write_report(second, tmp_path / "report")
+    content = json.loads((tmp_path / "report" / JSON_FILE).read_text())
+    assert content["as_given"]["value"] == second.as_given.value
+    said = (tmp_path / "report" / RECIPE_FILE).read_text()
+    assert f"The recipe as it was given: {second.as_given.value:.4f}" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"units": [5]}, {"units": [10, 10]}, {"dropout": 0.25}, {"window_steps": 8}],
+    ids=["out of range", "not half as wide", "between steps", "too short"],
+)
+def test_a_recipe_that_is_not_among_what_is_searched_is_not_tried(tmp_path, change):
+    base = small_recipe(**({"window_steps": 12, "units": [10], "batch_size": 64} | change))
+    begun = study(tmp_path, base=base)
+    begun.run(1, stop=lambda: bool(begun.study.trials))
+    assert not begun.study.trials[0].user_attrs["as_given"]
 
 
 @pytest.mark.parametrize(
