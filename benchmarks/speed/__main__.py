@@ -51,7 +51,11 @@ def main(
     ] = False,
     ray: Annotated[bool, typer.Option("--ray", help="Compare with Ray Serve too.")] = False,
     again: Annotated[
-        Path | None, typer.Option(help="Write the page from this file of an earlier run; measures nothing.")
+        list[Path] | None,
+        typer.Option(
+            help="Write the page from this file of an earlier run; repeat to take several runs together. "
+            "Measures nothing."
+        ),
     ] = None,
 ) -> None:
     """Measure every figure of docs/benchmarks.md on two cores of this machine, which should do nothing else.
@@ -61,8 +65,8 @@ def main(
     wanted = only or list(CASES)
     if unknown := [case for case in wanted if case not in CASES]:
         raise typer.BadParameter(f"{unknown[0]!r}: expected one of {', '.join(CASES)}", param_hint="--only")
-    if again is not None:
-        _write(results.load(again), whole=True)
+    if again:
+        _write(results.pooled([results.load(file) for file in again]), whole=True)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes.adopt_orphans()

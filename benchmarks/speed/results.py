@@ -1,7 +1,7 @@
 """What a run of the benchmark found, as it is kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -48,3 +48,14 @@ def save(run: Run, path: Path) -> None:
 def load(path: Path) -> Run:
     """Raises msgspec.ValidationError, OSError."""
     return msgspec.json.decode(path.read_bytes(), type=Run)
+
+
+def pooled(runs: Sequence[Run]) -> Run:
+    """Runs of one machine as if they had been one: their rounds follow each other. Machine and versions are
+    those of the last."""
+    samples: list[Sample] = []
+    rounds = 0
+    for run in runs:
+        samples += [replace(sample, round=sample.round + rounds) for sample in run.samples]
+        rounds += run.rounds
+    return replace(runs[-1], samples=samples, rounds=rounds, seconds=sum(run.seconds for run in runs))

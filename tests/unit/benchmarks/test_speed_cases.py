@@ -45,6 +45,12 @@ def test_difference_is_of_the_same_round() -> None:
     assert difference(ONE, OTHER)(RATES) == {0: 200.0, 1: 155.0}
 
 
+def test_runs_taken_together_follow_each_other() -> None:
+    both = results.pooled([RATES, RATES])
+    assert ratio(ONE, OTHER)(both) == {0: 3.0, 1: 2.0, 3: 3.0, 4: 2.0}
+    assert (both.rounds, both.seconds) == (6, 240.0)
+
+
 @pytest.mark.parametrize(
     ("values", "least", "most", "outcome"),
     [
