@@ -122,21 +122,12 @@ class Operation:
         if len(level) == 0:
             return
         observed = np.isfinite(level)
-        if len(level) == 1 or (lengths == lengths[0]).all():
-            if np.logical_and.reduce(observed, axis=None):  # as nearly always
-                yield (
-                    slice(None),
-                    observed[0],
-                    level - self.level,
-                    self._inverse(observed[0], int(lengths[0])),
-                )
-                return
-            if (observed == observed[0]).all():
-                seen = observed[0]
-                if seen.any():
-                    away = (level - self.level)[:, seen]
-                    yield slice(None), seen, away, self._inverse(seen, int(lengths[0]))
-                return
+        if len(level) == 1 or ((observed == observed[0]).all() and (lengths == lengths[0]).all()):
+            seen, away = observed[0], level - self.level
+            if seen.any():
+                inverse = self._inverse(seen, int(lengths[0]))
+                yield slice(None), seen, away if seen.all() else away[:, seen], inverse
+            return
         patterns = np.concatenate([observed, lengths[:, None]], axis=1)
         kinds, which = np.unique(patterns, axis=0, return_inverse=True)
         for kind in range(len(kinds)):
