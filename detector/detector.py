@@ -28,6 +28,7 @@ from detector.scores import (
     standardise_score,
     threshold,
 )
+from detector.standards import Baselines, Standards
 from detector.statistics import levels, window_statistics
 from detector.verdict import Contribution, DecidedBy, Ruling, Verdict
 from detector.windows import Batch, Bools, Floats, segments, stack, window_ends, windows_ending_at
@@ -95,22 +96,13 @@ class Detector:
         self.operation = operation
         self.manifest: Manifest = manifest
         self.sensors = manifest.sensor_names
-        self._center, self._scale = manifest.center, manifest.scale
-        self._left_out = np.array([not sensor.scored for sensor in manifest.sensors])
+        self._baselines = Baselines(manifest)
         self._typical = np.array([sensor.typical_error for sensor in manifest.sensors])
         self._normal_scores = {
             by_asset: np.array(manifest.calibration.normal_operation(by_asset).scores)
             for by_asset in (False, True)
         }
         self._rules = QualityRules(manifest)
-        of_model = manifest.calibration.normal_operation(by_asset=False)
-        self._own_levels = {
-            kind: (np.array([level.mean]), np.array([level.sd]))
-            for kind, level in (
-                ("classifier", of_model.classifier),
-                ("reconstruction", of_model.reconstruction),
-            )
-        }
         self._limits: dict[tuple[float | None, bool], float] = {}
 
     @classmethod
@@ -136,14 +128,13 @@ class Detector:
 
     def interpret(self, windows: Sequence[Window], batch: Batch, outputs: Outputs) -> Scores:
         """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
+        standards = self._standards(windows)
+        calibration = self.manifest.calibration
         errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
         sensor_levels = levels(outputs.standardised, batch.mask)
-        calibration = self.manifest.calibration
-        class_score = standardise_score(
-            classifier_score(outputs.logits), *self._levels(windows, "classifier")
-        )
+        class_score = standardise_score(classifier_score(outputs.logits), *standards.classifier)
         error_score = standardise_score(
-            self._reconstruction_score(errors, sensor_levels, batch), *self._levels(windows, "reconstruction")
+            self._reconstruction_score(errors, sensor_levels, batch), *standards.reconstruction
         )
         combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
@@ -153,11 +144,11 @@ class Detector:
             classifier=class_score,
             reconstruction=error_score,
             combined=combined,
-            p_value=self._p_values(windows, combined),
+            p_value=self._p_values(combined, standards.by_asset),
             sensor_levels=sensor_levels,
             batch=batch,
             outputs=outputs,
-            quality=self._qualities(windows, batch),
+            quality=self._qualities(windows, batch, standards),
         )
 
     def evidence(self, scores: Scores, indices: Sequence[int]) -> Floats:
@@ -166,7 +157,9 @@ class Detector:
         some = list(indices)
         mask = scores.batch.mask
         statistics = window_statistics(
-            scores.outputs.standardised[some], None if mask is None else mask[some]
+            scores.outputs.standardised[some],
+            None if mask is None else mask[some],
+            scores.sensor_levels[some],
         )
         return self.operation.evidence(statistics, scores.sensor_errors[some], scores.batch.lengths[some])
 
@@ -249,13 +242,13 @@ class Detector:
         Centre, scale and drift from the rows; the level of both scores from the model run over them.
         Raises BaselineRefused when there are too few rows, or no full run of them.
         """
-        baseline = commission(values, self._center, self.manifest.asset_scale)
+        baseline = commission(values, self.manifest.center, self.manifest.asset_scale)
         shape = self.manifest.window
         runs = segments(timestamps, len(values), shape.period_s, shape.max_gap_periods)
         ends = window_ends(runs, shape.steps)
         if len(ends) == 0:
             raise BaselineRefused(f"no {shape.steps} consecutive rows without a gap")
-        if self._left_out_for(baseline).all():
+        if self._baselines.left_out(baseline).all():
             raise BaselineRefused("every sensor drifts: the readings are not of steady operation")
         windows = [Window(w, baseline) for w in windows_ending_at(values, runs, ends, shape.steps)]
         raw = self.raw_scores(windows)
@@ -278,66 +271,39 @@ class Detector:
             reconstruction.append(self._reconstruction_score(errors, sensor_levels, batch))
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
-    def _p_values(self, windows: Sequence[Window], combined: Floats) -> Floats:
+    def _standards(self, windows: Sequence[Window]) -> Standards:
+        return self._baselines.of([window.baseline for window in windows])
+
+    def _p_values(self, combined: Floats, by_asset: Bools | None) -> Floats:
         values = p_values(combined, self._normal_scores[False])
-        if _by_model_alone(windows):
+        if by_asset is None:
             return values
-        by_asset = [window.baseline is not None for window in windows]
         return np.where(by_asset, p_values(combined, self._normal_scores[True]), values)
 
-    def _levels(self, windows: Sequence[Window], kind: str) -> tuple[Floats, Floats]:
-        """Mean and deviation of a raw score on normal windows, the asset's or the model's, (1 or windows)."""
-        if _by_model_alone(windows):
-            return self._own_levels[kind]
-        of_model: Level = getattr(self.manifest.calibration.normal_operation(by_asset=False), kind)
-        of_assets: Level = getattr(self.manifest.calibration.normal_operation(by_asset=True), kind)
-        levels = [
-            of_model if window.baseline is None else getattr(window.baseline, kind) or of_assets
-            for window in windows
-        ]
-        return np.array([item.mean for item in levels]), np.array([item.sd for item in levels])
-
-    def _qualities(self, windows: Sequence[Window], batch: Batch) -> list[Quality]:
-        values, notes = [window.values for window in windows], [window.notes for window in windows]
-        padded = batch.readings if batch.complete else None
-        if _by_model_alone(windows):
-            return self._rules.inspect(values, self._left_out[None], None, notes, padded)
-        left_out = np.stack([self._left_out_for(window.baseline) for window in windows])
-        center = [self._center if w.baseline is None else w.baseline.center for w in windows]
-        return self._rules.inspect(values, left_out, np.array(center) - self._center, notes, padded)
-
-    def _left_out_for(self, baseline: Baseline | None) -> Bools:
-        left_out = self._left_out if baseline is None else self._left_out | baseline.left_out
-        return np.asarray(left_out)
+    def _qualities(self, windows: Sequence[Window], batch: Batch, standards: Standards) -> list[Quality]:
+        return self._rules.inspect(
+            [window.values for window in windows],
+            standards.left_out,
+            standards.shift,
+            [window.notes for window in windows],
+            batch.readings if batch.complete else None,
+        )
 
     def _stack(self, windows: Sequence[Window]) -> Batch:
         """Pad, and hide the sensors that are left out."""
         arrays = [window.values for window in windows]
-        steps = max(len(array) for array in arrays)
-        if _by_model_alone(windows):
-            batch = stack(arrays, self._center, self._scale, steps)
-            left_out = self._left_out[None]
-        else:
-            center = np.stack([self._center if w.baseline is None else w.baseline.center for w in windows])
-            scale = np.stack([self._scale if w.baseline is None else w.baseline.scale for w in windows])
-            batch = stack(arrays, center, scale, steps)
-            left_out = np.stack([self._left_out_for(w.baseline) for w in windows])
-        if left_out.any():
-            batch = replace(batch, observed=batch.observed & ~left_out[:, None, :], complete=False)
+        standards = self._standards(windows)
+        batch = stack(arrays, standards.center, standards.scale, max(map(len, arrays)))
+        if standards.leaves_out:
+            shown = ~standards.left_out[:, None, :]
+            batch = replace(batch, observed=batch.observed & shown, complete=False)
         return batch
 
     def _expected(self, scores: Scores, index: int, window: Window) -> Floats:
-        center = self._center if window.baseline is None else window.baseline.center
-        scale = self._scale if window.baseline is None else window.baseline.scale
-        expected = (
-            scores.outputs.reconstruction[index, : len(window.values)].astype(np.float64) * scale + center
-        )
-        return np.where(self._left_out_for(window.baseline), np.nan, expected)
-
-
-def _by_model_alone(windows: Sequence[Window]) -> bool:
-    """Whether no window has a baseline of its asset."""
-    return all(window.baseline is None for window in windows)
+        baselines, baseline = self._baselines, window.baseline
+        given = scores.outputs.reconstruction[index, : len(window.values)].astype(np.float64)
+        expected = given * baselines.scale(baseline) + baselines.center(baseline)
+        return np.where(baselines.left_out(baseline), np.nan, expected)
 
 
 def in_batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:

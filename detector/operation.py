@@ -1,10 +1,12 @@
 """How windows of normal operation look, and how far a window is from them."""
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +79,23 @@ class Operation:
     log_error: Floats
     log_error_sd: Floats
     _inverses: _Inverses = field(default_factory=_Inverses, init=False, repr=False)
+    # Of scatter, roughness and log of the error, one after the other, (3 × sensors,): mean, standard
+    # deviation, and the least deviation that counts.
+    _usual: Floats = field(init=False, repr=False)
+    _usual_sd: Floats = field(init=False, repr=False)
+    _least: Floats = field(init=False, repr=False)
+    # A model's sensors when none is missing, bool (sensors,).
+    _everywhere: Bools = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        def keep(name: str, *parts: NDArray[Any]) -> None:
+            object.__setattr__(self, name, np.concatenate(parts))
+
+        sensors = len(self.level)
+        keep("_usual", self.scatter, self.roughness, self.log_error)
+        keep("_usual_sd", self.scatter_sd, self.roughness_sd, self.log_error_sd)
+        keep("_least", np.full(2 * sensors, -DEVIATION_LIMIT), np.zeros(sensors))
+        keep("_everywhere", np.ones(sensors, np.bool_))
 
     def distances(self, level: Floats, lengths: Ints) -> Floats:
         """Squared distance of each window's level from normal operation, per observed sensor, (windows,).
@@ -101,19 +120,21 @@ class Operation:
         Contribution for Process Monitoring); of scatter and roughness, in their standard deviations; of the
         log of the reconstruction error, above its mean only.
         """
-        total = np.full(statistics.level.shape, np.nan)
+        of_level = np.full(statistics.level.shape, np.nan)
         for rows, seen, away, inverse in self._alike(statistics.level, lengths):
-            of_level = np.full((len(away), len(seen)), np.nan)
-            of_level[:, seen] = np.square(away @ inverse) / inverse.diagonal()
-            total[rows] = of_level
-        total += _squared(statistics.scatter, self.scatter, self.scatter_sd, -DEVIATION_LIMIT)
-        total += _squared(statistics.roughness, self.roughness, self.roughness_sd, -DEVIATION_LIMIT)
-        total += _squared(log_error(errors), self.log_error, self.log_error_sd, 0.0)
-        return total
+            shrinks = np.full((len(away), len(self.level)), np.nan)
+            shrinks[:, seen] = np.square(away @ inverse) / inverse.diagonal()
+            of_level[rows] = shrinks
+        others = np.concatenate([statistics.scatter, statistics.roughness, log_error(errors)], axis=1)
+        deviations = (others - self._usual) / self._usual_sd
+        deviations[np.isnan(deviations)] = 0.0
+        np.minimum(np.maximum(deviations, self._least, out=deviations), DEVIATION_LIMIT, out=deviations)
+        squares = np.square(deviations, out=deviations).reshape(len(others), 3, -1)
+        return np.asarray(of_level + np.add.reduce(squares, axis=1))
 
     def _alike(
         self, level: Floats, lengths: Ints
-    ) -> Iterator[tuple[NDArray[np.intp] | slice, Bools, Floats, Floats]]:
+    ) -> Iterator[tuple[NDArray[np.intp] | slice, Bools | slice, Floats, Floats]]:
         """Windows of the same observed sensors and the same length, which share an inverse covariance.
 
         Yields their places (rows,), the sensors that they observed (sensors,), how far these are from the
@@ -121,20 +142,20 @@ class Operation:
         """
         if len(level) == 0:
             return
-        observed = np.isfinite(level)
-        if len(level) == 1 or ((observed == observed[0]).all() and (lengths == lengths[0]).all()):
-            seen, away = observed[0], level - self.level
-            if seen.any():
-                inverse = self._inverse(seen, int(lengths[0]))
-                yield slice(None), seen, away if seen.all() else away[:, seen], inverse
+        away = level - self.level
+        of_one_length = len(lengths) == 1 or (lengths == lengths[0]).all()
+        if of_one_length and math.isfinite(np.add.reduce(away, axis=None)):
+            yield slice(None), slice(None), away, self._inverse(self._everywhere, int(lengths[0]))
             return
-        patterns = np.concatenate([observed, lengths[:, None]], axis=1)
-        kinds, which = np.unique(patterns, axis=0, return_inverse=True)
+        patterns = np.concatenate([np.isfinite(level), lengths[:, None]], axis=1)
+        if (patterns == patterns[0]).all():
+            kinds, which = patterns[:1], np.zeros(len(patterns), np.intp)
+        else:
+            kinds, which = np.unique(patterns, axis=0, return_inverse=True)
         for kind in range(len(kinds)):
             seen, rows = kinds[kind, :-1].astype(np.bool_), np.flatnonzero(which == kind)
             if seen.any():
-                away = (level[rows] - self.level)[:, seen]
-                yield rows, seen, away, self._inverse(seen, int(kinds[kind, -1]))
+                yield rows, seen, away[np.ix_(rows, seen)], self._inverse(seen, int(kinds[kind, -1]))
 
     def _inverse(self, seen: Bools, length: int) -> Floats:
         """Inverse covariance of the level of the observed sensors, for a window of that many steps."""
@@ -187,10 +208,3 @@ class Operation:
 def log_error(errors: Floats) -> Floats:
     """Log of mean squared errors, finite at 0."""
     return np.asarray(np.log(errors + 1e-3))
-
-
-def _squared(values: Floats, mean: Floats, sd: Floats, least: float) -> Floats:
-    """Squared deviations of `values` (windows, sensors), cut to `least` and DEVIATION_LIMIT; 0 for NaN."""
-    deviations = (values - mean) / sd
-    deviations = np.where(np.isnan(deviations), 0.0, deviations)
-    return np.asarray(np.square(np.minimum(np.maximum(deviations, least), DEVIATION_LIMIT)))

@@ -127,10 +127,8 @@ class QualityRules:
         """
         values = pad(windows) if padded is None else padded
         notes = [()] * len(windows) if notes is None else notes
-        sound = self._sound(values, shift)
         found = self._of_sound(values.shape[1], left_out, notes)
-        if not sound.all():
-            others = np.flatnonzero(~sound).tolist()
+        if others := self._unsound(values, shift):
             closely = self._of_others(
                 [windows[index] for index in others],
                 left_out if len(left_out) == 1 else left_out[others],
@@ -141,20 +139,25 @@ class QualityRules:
                 found[index] = quality
         return found
 
-    def _sound(self, values: Floats, shift: Floats | None) -> Bools:
-        """Windows in which every reading is there and in range, and no sensor is flat, (windows,)."""
+    def _unsound(self, values: Floats, shift: Floats | None) -> list[int]:
+        """Which windows are not such that every reading is there and in range, and no sensor is flat."""
         count, steps, _ = values.shape
         if not self._minimum_steps <= steps <= len(self._low_by_step):
-            return np.zeros(count, np.bool_)
-        moved = (values[:, -_LEAST_FLAT:-1] != values[:, -1:]).any(axis=1) | self._never_flat
+            return list(range(count))
+        moved = np.logical_or.reduce(values[:, -_LEAST_FLAT:-1] != values[:, -1:], axis=1)
+        moved |= self._never_flat
         if shift is not None:
             values = values - shift[:, None]
         in_range = (values >= self._low_by_step[:steps]) & (values <= self._high_by_step[:steps])
-        return np.asarray(in_range.reshape(count, -1).all(axis=1) & moved.all(axis=1))
+        if in_range.all() and moved.all():
+            return []
+        sound = in_range.reshape(count, -1).all(axis=1) & moved.all(axis=1)
+        return np.flatnonzero(~sound).tolist()
 
     def _of_sound(self, steps: int, left_out: Bools, notes: Sequence[tuple[Issue, ...]]) -> list[Quality]:
         """What is said of sound windows: nothing but what is known of them and of their sensors already."""
-        usual = [self._usual_of(steps, row) for row in map(bytes, left_out)]
+        raw, sensors = left_out.tobytes(), left_out.shape[1]
+        usual = [self._usual_of(steps, raw[at : at + sensors]) for at in range(0, len(raw), sensors)]
         if len(usual) == 1:
             usual *= len(notes)
         return [

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from detector.errors import ShapeMismatch
 from detector.manifest import ProbabilityCalibration, RatioScale
-from detector.statistics import sum_over_steps
+from detector.statistics import mean_over_steps, sum_over_steps
 from detector.windows import Bools, Floats, Singles
 
 # The classifier's confidence in `normal` must not hide a fault that only the reconstruction sees, and far
@@ -45,7 +45,7 @@ def sensor_errors(observed_values: Singles, expected: Singles, mask: Bools | Non
     squared = observed_values - expected
     np.square(squared, out=squared)
     if mask is None:
-        return np.asarray(sum_over_steps(squared) / squared.shape[1])
+        return mean_over_steps(squared)
     count = sum_over_steps(mask)
     return np.asarray(sum_over_steps(np.where(mask, squared, 0.0)) / np.where(count, count, np.nan))
 
@@ -56,7 +56,7 @@ def reconstruction_error(errors: Floats, mask: Bools | None) -> Floats:
     Returns float64 (windows,), >= 0; larger is stranger. A window with nothing observed gives NaN.
     """
     if mask is None:
-        return np.asarray(errors.sum(axis=1) / errors.shape[1])
+        return np.asarray(np.add.reduce(errors, axis=1) / errors.shape[1])
     count = sum_over_steps(mask)
     total = count.sum(axis=1)
     weighted = np.where(count > 0, errors * count, 0.0).sum(axis=1)
@@ -65,9 +65,9 @@ def reconstruction_error(errors: Floats, mask: Bools | None) -> Floats:
 
 def classifier_score(logits: NDArray[np.floating]) -> Floats:
     """Log-odds of any fault against `normal` (class 0), float64 (windows,); larger is stranger."""
-    logits = logits.astype(np.float64)
     if logits.shape[1] == 2:
-        return np.asarray(logits[:, 1] - logits[:, 0])
+        return np.asarray(np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64))
+    logits = logits.astype(np.float64)
     faults = logits[:, 1:]
     peak = faults.max(axis=1)
     log_sum = peak + np.log(np.exp(faults - peak[:, None]).sum(axis=1))

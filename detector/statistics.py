@@ -31,14 +31,20 @@ def sum_over_steps(values: NDArray[Any]) -> Floats:
 
     As a product with ones: NumPy's own reduction across rows this short takes three times as long.
     """
-    return np.asarray(_ones(values.shape[1]) @ values.astype(np.float64, copy=False))
+    return np.asarray(_alike(values.shape[1], 1.0) @ values)
 
 
-@lru_cache(8)
-def _ones(count: int) -> Floats:
-    ones = np.ones(count)
-    ones.flags.writeable = False
-    return ones
+def mean_over_steps(values: NDArray[Any]) -> Floats:
+    """float64 (windows, sensors) from (windows, at least 1 step, sensors)."""
+    steps = values.shape[1]
+    return np.asarray(_alike(steps, 1.0 / steps) @ values)
+
+
+@lru_cache(16)
+def _alike(count: int, each: float) -> Floats:
+    weights = np.full(count, each)
+    weights.flags.writeable = False
+    return weights
 
 
 def levels(standardised: Singles, observed: Bools | None) -> Floats:
@@ -46,32 +52,37 @@ def levels(standardised: Singles, observed: Bools | None) -> Floats:
 
     standardised: float32 (windows, steps, sensors), 0 where not observed. observed: None for all of them.
     """
-    total = sum_over_steps(standardised)
     if observed is None:
-        return np.asarray(total / standardised.shape[1])
+        return mean_over_steps(standardised)
     count = sum_over_steps(observed)
-    return np.asarray(total / np.where(count, count, np.nan))
+    return np.asarray(sum_over_steps(standardised) / np.where(count, count, np.nan))
 
 
-def window_statistics(standardised: Singles, observed: Bools | None) -> WindowStatistics:
+def window_statistics(
+    standardised: Singles, observed: Bools | None, level: Floats | None = None
+) -> WindowStatistics:
     """Statistics of each window and sensor.
 
     standardised: float32 (windows, steps, sensors), 0 where not observed. observed: bool, same shape, or None
-    for all of them.
+    for all of them. level: what `levels` says of them, where that is known.
     """
-    level = levels(standardised, observed)
+    if level is None:
+        level = levels(standardised, observed)
     values = standardised.astype(np.float64)
-    away, change = values - np.nan_to_num(level)[:, None], values[:, 1:] - values[:, :-1]
-    count: Floats | int = values.shape[1]
-    moved: Floats | int = count - 1
-    if observed is not None:
-        pairs = observed[:, 1:] & observed[:, :-1]
-        away, change = np.where(observed, away, 0.0), np.where(pairs, change, 0.0)
-        count, moved = sum_over_steps(observed), sum_over_steps(pairs)
+    if observed is None and values.shape[1] > 1:
+        variance = mean_over_steps(np.square(values - level[:, None]))
+        squared_change = mean_over_steps(np.square(values[:, 1:] - values[:, :-1]))
+        return WindowStatistics(level, np.log(variance + FLOOR), np.log(squared_change + FLOOR))
+    if observed is None:
+        observed = np.ones(values.shape, np.bool_)
+    pairs = observed[:, 1:] & observed[:, :-1]
+    away = np.where(observed, values - np.nan_to_num(level)[:, None], 0.0)
+    change = np.where(pairs, values[:, 1:] - values[:, :-1], 0.0)
+    count, moved = sum_over_steps(observed), sum_over_steps(pairs)
     variance = sum_over_steps(np.square(away)) / np.maximum(count, 1)
     squared_change = sum_over_steps(np.square(change)) / np.maximum(moved, 1)
     return WindowStatistics(
         level,
-        np.where(np.greater(count, 1), np.log(variance + FLOOR), np.nan),
-        np.where(np.greater(moved, 0), np.log(squared_change + FLOOR), np.nan),
+        np.where(count > 1, np.log(variance + FLOOR), np.nan),
+        np.where(moved > 0, np.log(squared_change + FLOOR), np.nan),
     )

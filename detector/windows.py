@@ -57,7 +57,7 @@ class Batch:
 def stack(windows: Sequence[Floats], center: Floats, scale: Floats, steps: int | None = None) -> Batch:
     """Pad windows of (steps_i, sensors) to one batch; NaN and infinities mark missing readings.
 
-    center, scale: (sensors,) for all windows, or (windows, sensors).
+    center, scale: (sensors,) or (1, sensors) for all windows, or (windows, sensors).
     steps: padded length; that of the longest window unless given.
     Raises ShapeMismatch when a window is not (at least 1, sensors), or longer than `steps`.
     """

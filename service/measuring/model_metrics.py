@@ -15,7 +15,7 @@ from detector.quality import allowed_range
 from detector.runtime import Outputs
 from detector.statistics import sum_over_steps
 from detector.verdict import Ruling
-from detector.windows import Batch, Floats
+from detector.windows import Batch, Bools, Floats, Singles
 from service.measuring.asset_metrics import AssetMetrics, NewestWindow, each
 from service.measuring.metrics import Metrics
 
@@ -122,27 +122,32 @@ class ModelMetrics:
         """What one batch says of the sensors. Called in the worker's thread, after the answers are out."""
         self._batch_size.observe(len(windows))
         self._busy += seconds
-        count, steps = outputs.standardised.shape[:2]
-        outside = (outputs.standardised < self._low[:steps]) | (outputs.standardised > self._high[:steps])
+        count = len(windows)
         weight: Floats | float = 1.0 - (1.0 - DRIFT_WEIGHT) ** count
         if batch.mask is None:
             self._sensor_windows += count
-            self._sensor_error += scores.sensor_errors.sum(axis=0)
-            mean = scores.sensor_levels.sum(axis=0) / count
+            self._sensor_error += np.add.reduce(scores.sensor_errors, axis=0)
+            mean = np.add.reduce(scores.sensor_levels, axis=0) / count
         else:
             scored = np.isfinite(scores.sensor_errors)
             self._sensor_windows += scored.sum(axis=0)
             self._sensor_error += np.where(scored, scores.sensor_errors, 0.0).sum(axis=0)
             self._missing += np.isnan(np.concatenate([window.values for window in windows])).sum(axis=0)
-            outside &= batch.mask
             readings = sum_over_steps(batch.mask)
             total = readings.sum(axis=0)
             mean = np.where(scored, scores.sensor_levels * readings, 0.0).sum(axis=0) / np.maximum(total, 1.0)
             weight = np.where(total > 0, weight, 0.0)
-        if outside.any():
-            self._out_of_range += sum_over_steps(outside).sum(axis=0)
+        if any(issue.issue == "out_of_range" for each in scores.quality for issue in each.issues):
+            self._count_outside(outputs.standardised, batch.mask)
         with self._metrics.lock:
             self._drift += weight * (mean - self._drift)
+
+    def _count_outside(self, standardised: Singles, mask: Bools | None) -> None:
+        steps = standardised.shape[1]
+        outside = (standardised < self._low[:steps]) | (standardised > self._high[:steps])
+        if mask is not None:
+            outside &= mask
+        self._out_of_range += sum_over_steps(outside).sum(axis=0)
 
     def retire(self) -> None:
         """The model answers no more. What it counted stays."""
