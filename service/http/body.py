@@ -43,14 +43,12 @@ class BodyBudget:
     def hold(self) -> "Hold":
         return Hold(self)
 
-    def _take(self, count: int) -> None:
-        if self._used + count > self._limit:
+    def add(self, count: int) -> None:
+        """So many bytes more, or less. Raises QueueFull where more do not fit."""
+        used = self._used + count
+        if used > self._limit and count > 0:
             raise QueueFull("the bodies of other requests fill the memory set aside for them")
-        self._add(count)
-
-    def _add(self, count: int) -> None:
-        self._used += count
-        self._shown[0] = self._used
+        self._used = self._shown[0] = used
 
 
 class Hold:
@@ -66,11 +64,11 @@ class Hold:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._budget._add(-self.bytes)
+        self._budget.add(-self.bytes)
 
     def take(self, count: int) -> None:
         """Raises QueueFull."""
-        self._budget._take(count)
+        self._budget.add(count)
         self.bytes += count
 
 

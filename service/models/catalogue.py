@@ -15,22 +15,25 @@ class Catalogue:
 
     versions: name -> number -> version. named_default: as the settings say. finished: whether the store was
     gone through once, for good or bad.
+    live: by name, what answers requests that name the model and no version of it. challengers: by name, what
+    is tried beside the live version, if that is loaded and another one. default_name: the model that the
+    settings name, else the first one that answers.
     """
 
     named_default: str | None
     choices: Choices
     versions: Mapping[str, Mapping[int, Version]] = field(default_factory=dict)
     finished: bool = False
-    _live: Mapping[str, LoadedModel] = field(init=False)
-    _tried: Mapping[str, LoadedModel] = field(init=False)
-    _default: str | None = field(init=False)
+    live: Mapping[str, LoadedModel] = field(init=False)
+    challengers: Mapping[str, LoadedModel] = field(init=False)
+    default_name: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         live = {name: model for name in self.versions if (model := self._answering(name)) is not None}
-        object.__setattr__(self, "_live", live)
+        object.__setattr__(self, "live", live)
         tried = {name: model for name in self.versions if (model := self._challenging(name)) is not None}
-        object.__setattr__(self, "_tried", tried)
-        object.__setattr__(self, "_default", self.named_default or next(iter(sorted(live)), None))
+        object.__setattr__(self, "challengers", tried)
+        object.__setattr__(self, "default_name", self.named_default or next(iter(sorted(live)), None))
 
     def put(self, version: Version) -> "Catalogue":
         of_name = {**self.versions.get(version.name, {}), version.number: version}
@@ -54,27 +57,15 @@ class Catalogue:
     def get(self, name: str, number: int) -> Version | None:
         return self.versions.get(name, {}).get(number)
 
-    def live(self, name: str) -> LoadedModel | None:
-        """What answers requests that name the model and no version of it."""
-        return self._live.get(name)
-
-    def challenger(self, name: str) -> LoadedModel | None:
-        """What is tried beside the live version, if that is loaded and another one."""
-        return self._tried.get(name)
-
-    def default_name(self) -> str | None:
-        """The model that the settings name, else the first one that answers."""
-        return self._default
-
     def _challenging(self, name: str) -> LoadedModel | None:
         number = self.choices.of(name).challenger
         version = None if number is None else self.get(name, number)
         loaded = version.loaded if version else None
-        return None if loaded is self.live(name) else loaded
+        return None if loaded is self.live.get(name) else loaded
 
     def previous(self, name: str) -> int | None:
         """The version to go back to: the one that answered before, else the next older good one."""
-        live = self.live(name)
+        live = self.live.get(name)
         if live is None:
             return None
         known = {version.number: version for version in self.of(name)}
@@ -86,7 +77,7 @@ class Catalogue:
     def find(self, name: str | None, number: int | None) -> LoadedModel:
         """Raises NotReady while it is loading or none is loaded, ModelNotFound saying what there is."""
         if name is None:
-            name = self.default_name()
+            name = self.default_name
             if name is None:
                 raise NotReady(
                     "no model could be loaded; /models says why"
@@ -94,7 +85,7 @@ class Catalogue:
                     else "models are being loaded"
                 )
         version = None if number is None else self.get(name, number)
-        loaded = self.live(name) if number is None else (version.loaded if version else None)
+        loaded = self.live.get(name) if number is None else (version.loaded if version else None)
         if loaded is not None:
             return loaded
         if not self.finished:

@@ -42,7 +42,7 @@ class Current:
         with self._lock:
             old, self.catalogue = self.catalogue, edit(self.catalogue)
             for name in {*old.versions, *self.catalogue.versions}:
-                self._tell(name, old.live(name), self.catalogue.live(name))
+                self._tell(name, old.live.get(name), self.catalogue.live.get(name))
             self._metrics.refused[0] = sum(version.refused for version in self.catalogue.all())
 
     def _tell(self, name: str, before: LoadedModel | None, live: LoadedModel | None) -> None:

@@ -39,12 +39,12 @@ class Models:
 
     def default_name(self) -> str | None:
         """The model that the settings name, else the first one that answers."""
-        return self._catalogue.default_name()
+        return self._catalogue.default_name
 
     def default(self) -> LoadedModel | None:
         """The default model if it answers."""
         name = self.default_name()
-        return None if name is None else self._catalogue.live(name)
+        return None if name is None else self._catalogue.live.get(name)
 
     def find(self, name: str | None = None, number: int | None = None) -> LoadedModel:
         """A model that answers; the default model, its live version unless given.
@@ -66,13 +66,13 @@ class Models:
         return [version.loaded for version in self._catalogue.of(name) if version.loaded]
 
     def live(self, name: str) -> LoadedModel | None:
-        return self._catalogue.live(name)
+        return self._catalogue.live.get(name)
 
     def challenger(self, model: LoadedModel) -> LoadedModel | None:
         """What is tried beside a model; None unless that is the live version."""
         catalogue = self._catalogue
-        name = model.ref.name
-        return catalogue.challenger(name) if catalogue.live(name) is model else None
+        found = catalogue.challengers.get(model.ref.name)
+        return None if found is None or catalogue.live.get(model.ref.name) is not model else found
 
     def choice(self, name: str) -> Choice:
         """What people decided about a model."""
@@ -133,9 +133,9 @@ class Models:
         """
         if number is not None:
             self._scanner.ensure(name, number, prepare)
-        elif self._catalogue.live(name) is None:
+        elif self._catalogue.live.get(name) is None:
             raise self._catalogue.not_found(name, None)
-        live = self._catalogue.live(name)
+        live = self._catalogue.live.get(name)
         answering = None if live is None else live.ref.version
 
         def edit(choices: Choices) -> Choices:
@@ -153,7 +153,7 @@ class Models:
         """
         if number is not None:
             self._scanner.ensure(name, number, prepare)
-        live = self._catalogue.live(name)
+        live = self._catalogue.live.get(name)
         if live is None:
             raise self._catalogue.not_found(name, None)
         if live.ref.version == number:

@@ -127,7 +127,7 @@ class Scanner:
     def _inputs(self, name: str, numbers: list[int]) -> Inputs | None:
         """What callers of a model rely on: the version that answers; before there is one, the version that
         was chosen, or else the oldest, so that a restart refuses what was refused while it ran."""
-        live = self._current.catalogue.live(name)
+        live = self._current.catalogue.live.get(name)
         if live is not None and live.ref.version in numbers:
             return Inputs.of(live.detector.manifest)
         chosen = self._current.catalogue.choices.of(name).live
