@@ -20,6 +20,7 @@ class Standards:
     not judged. shift: how far each asset's centre lies from the model's, same shape; None for the model's.
     classifier, reconstruction: mean and deviation, each (1 or windows,), of that raw score on normal windows.
     by_asset: bool (windows,), which have a baseline; None where none has.
+    leaves_out: whether any sensor is left out.
     """
 
     center: Floats
@@ -29,10 +30,7 @@ class Standards:
     classifier: Levels
     reconstruction: Levels
     by_asset: Bools | None
-
-    @property
-    def leaves_out(self) -> bool:
-        return bool(self.left_out.any())
+    leaves_out: bool
 
 
 class Baselines:
@@ -51,6 +49,7 @@ class Baselines:
             _levels([self._of_model.classifier]),
             _levels([self._of_model.reconstruction]),
             None,
+            bool(self._left_out.any()),
         )
 
     def of(self, baselines: Sequence[Baseline | None]) -> Standards:
@@ -58,14 +57,16 @@ class Baselines:
         if not any(baselines):
             return self._own
         center = np.stack([self.center(each) for each in baselines])
+        left_out = np.stack([self.left_out(each) for each in baselines])
         return Standards(
             center,
             np.stack([self.scale(each) for each in baselines]),
-            np.stack([self.left_out(each) for each in baselines]),
+            left_out,
             center - self._center,
             _levels([self._level(each, "classifier") for each in baselines]),
             _levels([self._level(each, "reconstruction") for each in baselines]),
             np.array([each is not None for each in baselines]),
+            bool(left_out.any()),
         )
 
     def center(self, baseline: Baseline | None) -> Floats:
