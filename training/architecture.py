@@ -15,7 +15,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from training.dropout import Dropout
 from training.features import WindowFeatures
+from training.recurrent import GRUCell, LSTMCell, Recurrent
 
 ENCODER = "encoder_{}"
 DECODER = "decoder_{}"
@@ -126,7 +128,7 @@ def build_network(
     head_units: of a layer between the code, joined by the features of the window, and the logits; with 0 the
     logits come from the code alone.
     """
-    recurrent = {"lstm": layers.LSTM, "gru": layers.GRU}[cell]
+    recurrent_cell = {"lstm": LSTMCell, "gru": GRUCell}[cell]
     readings = keras.Input((None, sensors), dtype="float64", name="readings")
     observed = keras.Input((None, sensors), dtype="bool", name="observed")
     lengths = keras.Input((), dtype="int32", name="lengths")
@@ -138,31 +140,28 @@ def build_network(
     signal = EncoderInput(input_clip, name="encoder_input")(standardised, observed)
     for depth, width in enumerate(units):
         last = depth == len(units) - 1
-        signal = recurrent(
-            width,
+        signal = Recurrent(
+            recurrent_cell(width, dropout=dropout, recurrent_dropout=recurrent_dropout),
             return_sequences=attention or not last,
             return_state=attention and last,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
             name=ENCODER.format(depth),
         )(signal, mask=mask)
     code = _attended(signal, mask) if attention else signal
     signal = RepeatCode(name="repeat_code")(code, readings)
     for depth, width in enumerate(reversed(units)):
-        signal = recurrent(
-            width,
+        signal = Recurrent(
+            recurrent_cell(width, dropout=dropout if depth else 0.0, recurrent_dropout=recurrent_dropout),
+            constant_input=depth == 0,
             return_sequences=True,
-            dropout=dropout if depth else 0.0,
-            recurrent_dropout=recurrent_dropout,
             name=DECODER.format(depth),
         )(signal)
     reconstruction = layers.Dense(sensors, name=RECONSTRUCTION)(signal)
     known = code
     if head_units:
         features = WindowFeatures(name=FEATURES)(standardised, observed)
-        known = layers.Dropout(head_dropout)(layers.Concatenate(name="known")([code, features]))
+        known = Dropout(head_dropout)(layers.Concatenate(name="known")([code, features]))
         known = layers.Dense(head_units, activation="relu", name=HIDDEN)(known)
-        known = layers.Dropout(head_dropout)(known)
+        known = Dropout(head_dropout)(known)
     logits = layers.Dense(classes, name=LOGITS)(known)
     return keras.Model(
         {

@@ -15,6 +15,7 @@ from detector.windows import Singles
 from training.architecture import FEATURES, build_network
 from training.checkpoint import Arrays, Curves, FitState
 from training.dataset import Experiment, Population
+from training.devices import devices, divide_processor
 from training.losses import class_weights, classification_loss, reconstruction_loss
 from training.operation import measure_operation
 from training.recipe import Recipe
@@ -40,8 +41,13 @@ class Fitting:
         recipe: Recipe,
         operation: Operation,
         class_weights: Singles | None = None,
+        device: str | None = None,
     ) -> None:
-        """class_weights: float32 (classes,), see training.losses; None: all windows count alike."""
+        """class_weights: float32 (classes,), see training.losses; None: all windows count alike.
+
+        device: of TensorFlow, where the network is and steps run; the first unless given.
+        """
+        self._device = device
         self.network, self.operation = network, operation
         self._sampler, self._recipe, self._class_weights = sampler, recipe, class_weights
         self._optimiser = _OPTIMISERS[recipe.optimiser](recipe.learning_rate)
@@ -75,8 +81,12 @@ class Fitting:
     def double(self) -> "Fitting":
         """Another fit from the same first weights, with a network and a step of its own, so that one thread
         may run it while another runs this one. To be begun with `begin_again`."""
-        network = type(self.network).from_config(self.network.get_config())
-        double = Fitting(network, self._sampler, self._recipe, self.operation, self._class_weights)
+        device = devices()[1]
+        with tf.device(device):
+            network = type(self.network).from_config(self.network.get_config())
+            double = Fitting(
+                network, self._sampler, self._recipe, self.operation, self._class_weights, device
+            )
         double._first = self._first
         return double
 
@@ -153,9 +163,10 @@ class Fitting:
         return drawing.submit(draw)
 
     def _learn(self, batch: TrainingBatch, on_step: OnStep | None) -> None:
-        self._optimiser.learning_rate = learning_rate(self.step, self._recipe)
-        weights = tf.constant(loss_weights(self.step, self._recipe), tf.float32)
-        reconstruction, classification = (float(loss) for loss in self._step(*_tensors(batch), weights))
+        with tf.device(self._device):
+            rates = *loss_weights(self.step, self._recipe), learning_rate(self.step, self._recipe)
+            losses = self._step(*_tensors(batch), tf.constant(rates, tf.float32))
+        reconstruction, classification = losses.numpy().tolist()
         self.curves.reconstruction.append(reconstruction)
         self.curves.classification.append(classification)
         self.step += 1
@@ -179,6 +190,7 @@ def begin(
 
     Raises NotEnoughData, BadRecipe.
     """
+    divide_processor()
     keras.utils.set_random_seed(recipe.seed)
     network = build_network(
         len(population.sensors),
@@ -215,8 +227,9 @@ def _training_step(
     network: keras.Model, optimiser: Any, recipe: Recipe, class_weights: Singles | None
 ) -> Callable[..., Any]:
     def run(
-        values: Any, observed: Any, lengths: Any, target: Any, wanted: Any, klass: Any, weights: Any
+        values: Any, observed: Any, lengths: Any, target: Any, wanted: Any, klass: Any, rates: Any
     ) -> Any:
+        """The two losses, before the step. rates: the weight of each, and the learning rate."""
         windows, sensors = tf.shape(values)[0], values.shape[2]
         inputs = {
             "readings": tf.cast(values, tf.float64),
@@ -231,7 +244,7 @@ def _training_step(
                 recipe.reconstruction_loss, outputs["reconstruction"], target, wanted
             )
             classification = classification_loss(outputs["logits"], klass, class_weights)
-            loss = weights[0] * reconstruction + weights[1] * classification
+            loss = rates[0] * reconstruction + rates[1] * classification
         gradients = tape.gradient(loss, network.trainable_variables)
         gradients = [
             tf.zeros_like(variable) if gradient is None else gradient
@@ -239,8 +252,9 @@ def _training_step(
         ]
         if recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)
+        optimiser.learning_rate = rates[2]
         optimiser.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-        return reconstruction, classification
+        return tf.stack([reconstruction, classification])
 
     return run
 

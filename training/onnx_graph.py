@@ -52,7 +52,7 @@ def recurrent(graph: Graph, layer: Any, signal: str, lengths: str = "") -> str:
     """
     name = str(layer.name)
     kernel, recurrent_kernel, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
-    if type(layer).__name__ == "LSTM":
+    if type(layer.cell).__name__ == "LSTMCell":
         kind, order, attributes = "LSTM", "iofc", {}
         ours, stacked = "ifco", [bias, np.zeros_like(bias)]
     else:

@@ -94,8 +94,8 @@ def in_company(
 
 
 def cores() -> int:
-    """Cores that this process may use, or as many threads as TensorFlow was told to."""
-    told = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    """Cores that this process may use, or as many threads as it was told to."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
     if told.isdigit() and int(told):
         return int(told)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

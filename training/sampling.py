@@ -1,5 +1,6 @@
 """Batches for fitting: windows of normal operation, windows with recorded and with injected faults."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from training.smoothing import offset_deviations
 
 # Share of injected faults that are active from the first step of the window.
 ACTIVE_FROM_START = 0.4
+KINDS = tuple(FAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class WindowSampler:
         if recorded:
             # Each class alike, however rare.
             kinds = rng.choice(list(self._faulty), recorded)
-            ends[:recorded] = [rng.choice(self._faulty[kind]) for kind in kinds.tolist()]
+            ends[:recorded] = [_one_of(self._faulty[kind], rng) for kind in kinds.tolist()]
             klass[:recorded] = kinds
         ends[recorded:] = rng.choice(self._normal, windows - recorded)
         klass[recorded : recorded + injected] = self._injected_class
@@ -170,9 +172,16 @@ def inject(
     most = min(len(alive), max(3, len(alive) // 4))
     sensors = rng.choice(alive, int(rng.integers(1, most + 1)), replace=False)
     start = 0 if rng.random() < ACTIVE_FROM_START else int(rng.integers(0, max(1, steps - 2)))
-    kind = str(rng.choice(list(FAULTS)))
-    FAULTS[kind].inject(window, start, sensors, float(np.exp(rng.uniform(*np.log(size)))), rng)
+    kind = _one_of(KINDS, rng)
+    FAULTS[kind].inject(
+        window, start, sensors, math.exp(rng.uniform(math.log(size[0]), math.log(size[1]))), rng
+    )
     return kind, sensors.astype(np.int32)
+
+
+def _one_of(items: Any, rng: np.random.Generator) -> Any:
+    """One item at random, as `rng.choice` draws it, but without making an array of all."""
+    return items[int(rng.integers(len(items)))]
 
 
 def _ends(

@@ -58,6 +58,6 @@ def test_stand_ins_end_when_the_training_fails(monkeypatch):
 
 
 @pytest.mark.parametrize(("told", "expected"), [("1", 1), ("3", 3)])
-def test_no_more_cores_are_used_than_tensorflow_was_told_to(told, expected, monkeypatch):
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+def test_no_more_cores_are_used_than_the_process_was_told_to(told, expected, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert rehearsal.cores() == expected
