@@ -183,7 +183,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
 
 
 def _signs(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    return np.where(rng.integers(0, 2, count) == 1, 1.0, -1.0)
+    return np.where(rng.integers(0, 2, count), 1.0, -1.0)
 
 
 def _rotation(size: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers XLA computes quickly."""
+"""Dropout whose random numbers cost little (docs/decisions/0036)."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from keras import layers
 def dropout(inputs: Any, rate: float, seeds: keras.random.SeedGenerator) -> Any:
     """As `keras.random.dropout`, and with the same numbers.
 
-    Keras leaves the algorithm to TensorFlow, which takes Philox, too, but by a way that costs XLA some 20
-    times as much (docs/decisions/0036).
+    Keras leaves the algorithm to TensorFlow. It takes Philox, too, but in a form that XLA needs 20 times as
+    long for, and computes again in the gradient.
     """
-    # As Keras does: its seeds are int64, XLA wants int32.
+    # XLA takes seeds of 32 bits; this is how Keras makes them.
     seed = tf.cast(tf.math.floormod(seeds.next(), tf.int32.max - 1), tf.int32)
     return tf.nn.experimental.stateless_dropout(inputs, rate, seed, rng_alg="philox")
 

@@ -1,7 +1,7 @@
 """Recurrent layers whose gradient computes each step anew.
 
 For the gradient of a loop, TensorFlow keeps every product and gate of every step: megabytes that fit no
-cache, and take longer to write and to read than to compute. Here a loop keeps the states alone; the loop back
+cache and take longer to write and to read than to compute. Here a loop keeps the states alone; the loop back
 computes a step from the states before it and takes its gradient there and then (Gruslys et al. 2016,
 Memory-Efficient Backpropagation Through Time). The cells are Keras', and so are outputs and gradients
 (docs/decisions/0036).
@@ -21,10 +21,15 @@ Masks = tuple[Any, Any]
 
 
 class _GivenMasks:
-    """A cell whose masks of dropout are given to it, of the inputs and of the hidden state: a step can be
-    computed again."""
+    """A cell whose masks of dropout are given to it, so that a step can be computed again.
+
+    masks: of the inputs and of the hidden state; each None, one for all gates, or a list of one for each.
+    """
 
     masks: Masks = (None, None)
+    dropout: float
+    recurrent_dropout: float
+    seed_generator: keras.random.SeedGenerator
 
     def get_dropout_mask(self, step_input: Any) -> Any:
         return self.masks[0]
@@ -33,21 +38,16 @@ class _GivenMasks:
         return self.masks[1]
 
     def draw(self, inputs: Any, hidden: Any) -> Masks:
-        """Masks for all steps of a call.
+        """Masks for all steps of a call. inputs: a step's, (windows, features). hidden: (windows, units)."""
 
-        inputs: of one step, (windows, features). hidden: (windows, units).
-        """
-        cell: Any = self
-        return self._draw(inputs, cell.dropout), self._draw(hidden, cell.recurrent_dropout)
+        def masks(like: Any, rate: float) -> Any:
+            if not rate:
+                return None
+            gates = getattr(self, "dropout_mask_count", None)
+            drawn = [dropout(tf.ones_like(like), rate, self.seed_generator) for _ in range(gates or 1)]
+            return drawn if gates else drawn[0]
 
-    def _draw(self, like: Any, rate: float) -> Any:
-        """One mask for all gates, or a list of one for each, as Keras' cell wants them."""
-        if not rate:
-            return None
-        gates = getattr(self, "dropout_mask_count", None)
-        seeds = self.seed_generator  # type: ignore[attr-defined]
-        masks = [dropout(tf.ones_like(like), rate, seeds) for _ in range(gates or 1)]
-        return masks if gates else masks[0]
+        return masks(inputs, self.dropout), masks(hidden, self.recurrent_dropout)
 
 
 @keras.saving.register_keras_serializable("offnormal")
@@ -115,22 +115,19 @@ def _scan(
         def at(t: Any) -> Any:
             return inputs if constant else inputs[t]
 
-        def forth(t: Any, before: States, kept: tuple[Any, ...]) -> tuple[Any, ...]:
+        def forth(t: Any, before: States, kept: States) -> tuple[Any, States, States]:
             after = step(t, at(t), before)
-            return (
-                t + 1,
-                after,
-                tuple(array.write(t, state) for array, state in zip(kept, after, strict=True)),
-            )
+            return t + 1, after, tuple(array.write(t, now) for array, now in zip(kept, after, strict=True))
 
-        arrays = tuple(_array(steps, state) for state in initial)
-        *_, kept = tf.while_loop(lambda t, *_: t < steps, forth, (0, initial, arrays))
+        kept = tuple(_array(steps, state) for state in initial)
+        *_, kept = tf.while_loop(lambda t, *_: t < steps, forth, (0, initial, kept))
         states = tuple(array.stack() for array in kept)
 
         def gradient(*dstates: Any, variables: list[Any]) -> tuple[list[Any], list[Any]]:
             """By inputs and initial states, and by the weights. dstates: by the states after each step."""
             earlier = [
-                tf.concat([first[None], all_[:-1]], 0) for first, all_ in zip(initial, states, strict=True)
+                tf.concat([first[None], later[:-1]], axis=0)
+                for first, later in zip(initial, states, strict=True)
             ]
 
             def back(t: Any, dlater: States, dinputs: Any, dweights: list[Any]) -> tuple[Any, ...]:
@@ -139,16 +136,17 @@ def _scan(
                 with tf.GradientTape() as tape:
                     tape.watch(given)
                     after = step(t, *given)
-                (dinput, dbefore), dweight = tape.gradient(after, (given, variables), dafter)
+                (dinput, dbefore), dhere = tape.gradient(after, (given, variables), dafter)
                 dinputs = dinputs + dinput if constant else dinputs.write(t, dinput)
-                return t - 1, dbefore, dinputs, [sum(pair) for pair in zip(dweights, dweight, strict=True)]
+                dweights = [later + here for later, here in zip(dweights, dhere, strict=True)]
+                return t - 1, dbefore, dinputs, dweights
 
-            none_yet = (
+            none = (
                 tuple(map(tf.zeros_like, initial)),
                 tf.zeros_like(inputs) if constant else _array(steps, inputs[0]),
                 [tf.zeros_like(variable) for variable in variables],
             )
-            _, dinitial, dinputs, dweights = tf.while_loop(lambda t, *_: t >= 0, back, (steps - 1, *none_yet))
+            _, dinitial, dinputs, dweights = tf.while_loop(lambda t, *_: t >= 0, back, (steps - 1, *none))
             return [dinputs if constant else dinputs.stack(), *dinitial], dweights
 
         return states, gradient
