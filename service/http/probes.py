@@ -42,8 +42,8 @@ def unready_reason(resources: Resources) -> str | None:
     models = resources.models
     if resources.draining.is_set():
         return "the service is shutting down"
-    if resources.starting.is_set() and models.finished:
-        return "other workers load their models"
+    if resources.starting.is_set():  # whatever this one can answer already
+        return "other workers load their models" if models.finished else "models are being loaded"
     default = models.default()
     if default is None:
         name = models.default_name()
