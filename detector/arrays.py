@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from detector.errors import ArtefactRefused
 
 
-def read_arrays(folder: Path, file_name: str, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+def read_arrays(
+    folder: Path, file_name: str, names: Sequence[str], optional: Sequence[str] = ()
+) -> Mapping[str, NDArray[Any]]:
     """The arrays of these names. Nothing is unpickled.
 
+    optional: names of which a file has all or none.
     Raises ArtefactRefused for whatever is no such file.
     """
     try:
         with np.load(folder / file_name, allow_pickle=False) as file:
-            return {name: np.asarray(file[name]) for name in names}
+            more = optional if any(name in file for name in optional) else ()
+            return {name: np.asarray(file[name]) for name in (*names, *more)}
     except Exception as error:  # of a crafted archive the libraries raise far more than they document
         what = str(error) or type(error).__name__
         raise ArtefactRefused(folder, f"{file_name} cannot be read: {what}") from None

@@ -134,7 +134,7 @@ class Detector:
         sensor_levels = levels(outputs.standardised, batch.mask)
         class_score = standardise_score(classifier_score(outputs.logits), *standards.classifier)
         error_score = standardise_score(
-            self._reconstruction_score(errors, sensor_levels, batch), *standards.reconstruction
+            self._reconstruction_score(errors, sensor_levels, batch, outputs), *standards.reconstruction
         )
         combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
@@ -155,18 +155,25 @@ class Detector:
         """How strange each sensor of some windows of a scored batch is, (indices, sensors): see
         `Operation.evidence`."""
         some = list(indices)
-        mask = scores.batch.mask
-        statistics = window_statistics(
-            scores.outputs.standardised[some],
-            None if mask is None else mask[some],
-            scores.sensor_levels[some],
+        mask = None if scores.batch.mask is None else scores.batch.mask[some]
+        readings, level = scores.outputs.standardised[some], scores.sensor_levels[some]
+        rows = self.operation.rows
+        return self.operation.evidence(
+            window_statistics(readings, mask, level),
+            scores.sensor_errors[some],
+            scores.batch.lengths[some],
+            None if rows is None else rows.disagreements(readings, mask, level),
         )
-        return self.operation.evidence(statistics, scores.sensor_errors[some], scores.batch.lengths[some])
 
-    def _reconstruction_score(self, errors: Floats, level: Floats, batch: Batch) -> Floats:
-        distances = self.operation.distances(level, batch.lengths)
-        scale = self.manifest.calibration.ratio_scale
-        return reconstruction_score(errors, self._typical, distances, scale)
+    def _reconstruction_score(self, errors: Floats, level: Floats, batch: Batch, outputs: Outputs) -> Floats:
+        rows = self.operation.rows
+        return reconstruction_score(
+            errors,
+            self._typical,
+            self.operation.distances(level, batch.lengths),
+            None if rows is None else rows.distances(outputs.standardised, batch.mask, level),
+            scale=self.manifest.calibration.ratio_scale,
+        )
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
         """Decide on one window of a scored batch; `explain` adds contributions. Raises UnsupportedBudget."""
@@ -268,7 +275,7 @@ class Detector:
             errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
             sensor_levels = levels(outputs.standardised, batch.mask)
             classifier.append(classifier_score(outputs.logits))
-            reconstruction.append(self._reconstruction_score(errors, sensor_levels, batch))
+            reconstruction.append(self._reconstruction_score(errors, sensor_levels, batch, outputs))
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
     def _standards(self, windows: Sequence[Window]) -> Standards:

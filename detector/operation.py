@@ -1,9 +1,7 @@
 """How windows of normal operation look, and how far a window is from them."""
 
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,14 @@ from numpy.typing import NDArray
 
 from detector.arrays import read_arrays
 from detector.errors import ArtefactRefused
+from detector.inverses import Inverses, groups
+from detector.rows import Rows
 from detector.statistics import WindowStatistics
 from detector.windows import Bools, Floats, Ints
 
 OPERATION_FILE = "operation.npz"
 # Deviations beyond which a scatter or a roughness is as strange as it gets.
 DEVIATION_LIMIT = 20.0
-# Memory for inverted covariances, one for each pattern of missing sensors and each length, bytes.
-_CACHE_BYTES = 8_000_000
 _ARRAYS = (
     "level",
     "covariance",
@@ -32,29 +30,8 @@ _ARRAYS = (
     "log_error",
     "log_error_sd",
 )
-
-
-class _Inverses:
-    """The inverses used last, for any thread."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[bytes, int], make: Callable[[], Floats]) -> Floats:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._bytes += made.nbytes
-            while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return made
+# Of single rows; models from before they were measured have none of them.
+_ROW_ARRAYS = ("row_covariance", "disagreement", "disagreement_sd")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +42,7 @@ class Operation:
     windows' means, for windows of `steps` and of `minimum_steps`; positive definite.
     scatter, roughness, log_error and their _sd: (sensors,), of the statistics of that name and of the log of
     a sensor's reconstruction error; _sd > 0.
+    rows: of single rows; None in models from before docs/decisions/0038.
     """
 
     steps: int
@@ -78,9 +56,10 @@ class Operation:
     roughness_sd: Floats
     log_error: Floats
     log_error_sd: Floats
-    _inverses: _Inverses = field(default_factory=_Inverses, init=False, repr=False)
-    # Of scatter, roughness and log of the error, one after the other, (3 × sensors,): mean, standard
-    # deviation, and the least deviation that counts.
+    rows: Rows | None = None
+    _inverses: Inverses = field(default_factory=Inverses, init=False, repr=False)
+    # Of scatter, roughness, log of the error, and disagreement where rows were measured, one after the other,
+    # (3 or 4 × sensors,): mean, standard deviation, and the least deviation that counts.
     _usual: Floats = field(init=False, repr=False)
     _usual_sd: Floats = field(init=False, repr=False)
     _least: Floats = field(init=False, repr=False)
@@ -92,9 +71,11 @@ class Operation:
             object.__setattr__(self, name, np.concatenate(parts))
 
         sensors = len(self.level)
-        keep("_usual", self.scatter, self.roughness, self.log_error)
-        keep("_usual_sd", self.scatter_sd, self.roughness_sd, self.log_error_sd)
-        keep("_least", np.full(2 * sensors, -DEVIATION_LIMIT), np.zeros(sensors))
+        rows = [] if self.rows is None else [(self.rows.disagreement, self.rows.disagreement_sd)]
+        above = [(self.log_error, self.log_error_sd), *rows]
+        keep("_usual", self.scatter, self.roughness, *(mean for mean, _ in above))
+        keep("_usual_sd", self.scatter_sd, self.roughness_sd, *(sd for _, sd in above))
+        keep("_least", np.full(2 * sensors, -DEVIATION_LIMIT), np.zeros(len(above) * sensors))
         keep("_everywhere", np.ones(sensors, np.bool_))
 
     def distances(self, level: Floats, lengths: Ints) -> Floats:
@@ -111,25 +92,33 @@ class Operation:
             distances[rows] = np.add.reduce((away @ inverse) * away, axis=1) / len(inverse)
         return distances
 
-    def evidence(self, statistics: WindowStatistics, errors: Floats, lengths: Ints) -> Floats:
+    def evidence(
+        self,
+        statistics: WindowStatistics,
+        errors: Floats,
+        lengths: Ints,
+        disagreements: Floats | None = None,
+    ) -> Floats:
         """How strange each sensor is by itself, (windows, sensors): squared deviations, >= 0.
 
-        errors: (windows, sensors), mean squared reconstruction error. NaN where a sensor was not observed.
-        The sum of four squares, each about 1 in normal operation: of the level, how much the distance would
-        shrink if this sensor showed what the others make of it (Alcala and Qin 2009, Reconstruction-Based
+        errors: (windows, sensors), mean squared reconstruction error. disagreements: the same, of `rows`,
+        where there are any. NaN where a sensor was not observed.
+        The sum of squares, each about 1 in normal operation: of the level, how much the distance would shrink
+        if this sensor showed what the others make of it (Alcala and Qin 2009, Reconstruction-Based
         Contribution for Process Monitoring); of scatter and roughness, in their standard deviations; of the
-        log of the reconstruction error, above its mean only.
+        log of the reconstruction error and of the disagreement, above their mean only.
         """
         of_level = np.full(statistics.level.shape, np.nan)
         for rows, seen, away, inverse in self._alike(statistics.level, lengths):
             shrinks = np.full((len(away), len(self.level)), np.nan)
             shrinks[:, seen] = np.square(away @ inverse) / inverse.diagonal()
             of_level[rows] = shrinks
-        others = np.concatenate([statistics.scatter, statistics.roughness, log_error(errors)], axis=1)
-        deviations = (others - self._usual) / self._usual_sd
+        parts = [statistics.scatter, statistics.roughness, log_error(errors)]
+        parts += [] if disagreements is None else [disagreements]
+        deviations = (np.concatenate(parts, axis=1) - self._usual) / self._usual_sd
         deviations[np.isnan(deviations)] = 0.0
         np.minimum(np.maximum(deviations, self._least, out=deviations), DEVIATION_LIMIT, out=deviations)
-        squares = np.square(deviations, out=deviations).reshape(len(others), 3, -1)
+        squares = np.square(deviations, out=deviations).reshape(len(deviations), len(parts), -1)
         return np.asarray(of_level + np.add.reduce(squares, axis=1))
 
     def _alike(
@@ -147,15 +136,10 @@ class Operation:
         if of_one_length and math.isfinite(np.add.reduce(away, axis=None)):
             yield slice(None), slice(None), away, self._inverse(self._everywhere, int(lengths[0]))
             return
-        patterns = np.concatenate([np.isfinite(level), lengths[:, None]], axis=1)
-        if (patterns == patterns[0]).all():
-            kinds, which = patterns[:1], np.zeros(len(patterns), np.intp)
-        else:
-            kinds, which = np.unique(patterns, axis=0, return_inverse=True)
-        for kind in range(len(kinds)):
-            seen, rows = kinds[kind, :-1].astype(np.bool_), np.flatnonzero(which == kind)
+        for rows, pattern in groups(np.concatenate([np.isfinite(level), lengths[:, None]], axis=1)):
+            seen = pattern[:-1].astype(np.bool_)
             if seen.any():
-                yield rows, seen, away[np.ix_(rows, seen)], self._inverse(seen, int(kinds[kind, -1]))
+                yield rows, seen, away[np.ix_(rows, seen)], self._inverse(seen, int(pattern[-1]))
 
     def _inverse(self, seen: Bools, length: int) -> Floats:
         """Inverse covariance of the level of the observed sensors, for a window of that many steps."""
@@ -170,19 +154,19 @@ class Operation:
         return np.asarray(np.linalg.inv(covariance[np.ix_(seen, seen)]), np.float64)
 
     def save(self, path: Path) -> None:
-        np.savez_compressed(
-            path,
-            steps=self.steps,
-            minimum_steps=self.minimum_steps,
-            **{name: getattr(self, name) for name in _ARRAYS},
-        )
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        if self.rows is not None:
+            of_rows = self.rows.covariance, self.rows.disagreement, self.rows.disagreement_sd
+            arrays |= dict(zip(_ROW_ARRAYS, of_rows, strict=True))
+        np.savez_compressed(path, steps=self.steps, minimum_steps=self.minimum_steps, **arrays)
 
     @classmethod
     def load(cls, folder: Path, sensors: int) -> "Operation":
         """Raises ArtefactRefused when the file is not what `save` writes for a model of that many sensors."""
-        given = read_arrays(folder, OPERATION_FILE, (*_ARRAYS, "steps", "minimum_steps"))
+        given = read_arrays(folder, OPERATION_FILE, (*_ARRAYS, "steps", "minimum_steps"), _ROW_ARRAYS)
+        names = [name for name in (*_ARRAYS, *_ROW_ARRAYS) if name in given]
         try:
-            arrays = {name: np.asarray(given[name], np.float64) for name in _ARRAYS}
+            arrays = {name: np.asarray(given[name], np.float64) for name in names}
             steps, minimum_steps = int(given["steps"]), int(given["minimum_steps"])
         except (ValueError, TypeError, OverflowError) as error:
             raise ArtefactRefused(folder, f"{OPERATION_FILE} cannot be read: {error}") from None
@@ -190,9 +174,9 @@ class Operation:
             wanted = (sensors, sensors) if name.endswith("covariance") else (sensors,)
             if array.shape != wanted or not np.isfinite(array).all():
                 raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} should hold {wanted} finite numbers")
-        if any((arrays[name] <= 0).any() for name in _ARRAYS if name.endswith("_sd")):
+        if any((array <= 0).any() for name, array in arrays.items() if name.endswith("_sd")):
             raise ArtefactRefused(folder, f"{OPERATION_FILE}: a spread is not positive")
-        for name in ("covariance", "short_covariance"):
+        for name in (name for name in names if name.endswith("covariance")):
             try:
                 np.linalg.cholesky(arrays[name])
             except np.linalg.LinAlgError:
@@ -202,7 +186,9 @@ class Operation:
                 raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} is not symmetric")
         if not 1 <= minimum_steps <= steps:
             raise ArtefactRefused(folder, f"{OPERATION_FILE}: minimum_steps should be 1 to {steps}")
-        return cls(steps, minimum_steps, **arrays)
+        of_rows = [arrays.pop(name) for name in _ROW_ARRAYS if name in arrays]
+        rows = Rows(arrays["level"], *of_rows) if of_rows else None
+        return cls(steps, minimum_steps, **arrays, rows=rows)
 
 
 def log_error(errors: Floats) -> Floats:

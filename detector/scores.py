@@ -18,6 +18,8 @@ STANDARD_SCORE_RANGE = (-2.0, 50.0)
 VOTE_LIMIT = 20.0
 # By so many deviations the reconstruction must exceed an alarm limit to carry it alone.
 ALONE_MARGIN = 10.0
+# Of the error in the reconstruction score; either distance has twice as much (docs/decisions/0038).
+ERROR_WEIGHT = 0.2
 _TINY = 1e-12
 # Signs of the exponent in the logistic function, for `normal` and for any fault; larger ones would overflow.
 _EITHER = np.array([1.0, -1.0])
@@ -75,18 +77,26 @@ def classifier_score(logits: NDArray[np.floating]) -> Floats:
 
 
 def reconstruction_score(
-    errors: Floats, typical: Floats, distances: Floats, scale: RatioScale = "log1p"
+    errors: Floats,
+    typical: Floats,
+    distances: Floats,
+    row_distances: Floats | None = None,
+    *,
+    scale: RatioScale = "log1p",
 ) -> Floats:
     """How far a window is from what the model expects of normal operation; larger is stranger.
 
     errors: (windows, sensors), NaN where not observed. typical: (sensors,), > 0, on normal windows.
-    distances: (windows,), of the window's level (detector/operation.py).
-    Of two ratios, both about 1 in normal operation: the mean error relative to each sensor's typical one, so
-    that a noisy sensor cannot drown the others, and the distance of the levels. The first sees what the
-    course of the readings betrays, the second what only their means together do (docs/decisions/0012).
-    scale: `log1p`, the mean of the logarithms of 1 plus each ratio; `log`, the log of their geometric mean,
-    as older models have it (docs/decisions/0027). Logarithms, so that normal windows are roughly Gaussian
-    and a mean and a deviation describe them. NaN when nothing was observed.
+    distances: (windows,), of the window's level (detector/operation.py). row_distances: (windows,), of its
+    rows (detector/rows.py); None in models from before they were measured.
+    Of ratios that are about 1 in normal operation: the mean error relative to each sensor's typical one, so
+    that a noisy sensor cannot drown the others, and both distances. The first sees what the course of the
+    readings betrays, the second what only their means together do, the third what only the readings of one
+    step together do (docs/decisions/0012 and 0038).
+    scale: `log1p`, the mean of the logarithms of 1 plus each ratio, the error's with half of a distance's
+    weight where there are two; `log`, the log of their geometric mean, as older models have it
+    (docs/decisions/0027). Logarithms, so that normal windows are roughly Gaussian and a mean and a deviation
+    describe them. NaN when nothing was observed.
     """
     mean = errors @ (1.0 / (len(typical) * typical))
     if not _all_finite(mean):  # of some sensors that were not observed
@@ -96,7 +106,10 @@ def reconstruction_score(
         mean = np.where(seen, relative, 0.0).sum(axis=1) / np.where(count, count, np.nan)
     if scale == "log":
         return np.asarray(0.5 * (np.log(mean + _TINY) + np.log(distances + _TINY)))
-    return np.asarray(0.5 * (np.log1p(mean) + np.log1p(distances)))
+    if row_distances is None:
+        return np.asarray(0.5 * (np.log1p(mean) + np.log1p(distances)))
+    of_distances = np.log1p(distances) + np.log1p(row_distances)
+    return np.asarray(ERROR_WEIGHT * np.log1p(mean) + 0.5 * (1.0 - ERROR_WEIGHT) * of_distances)
 
 
 def standardise_score(score: Floats, mean: Floats, sd: Floats) -> Floats:

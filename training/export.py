@@ -153,8 +153,10 @@ def _head(graph: Graph, network: Any, code: str) -> None:
 
 
 def _features(graph: Graph, layer: Any) -> str:
-    """`training.features.WindowFeatures`, (windows, 4 × sensors + 3)."""
-    level, whitening, center, scale = (np.asarray(weight, np.float32) for weight in layer.get_weights())
+    """`training.features.WindowFeatures`, (windows, 5 × sensors + 4)."""
+    level, whitening, center, scale, conditioning = (
+        np.asarray(weight, np.float32) for weight in layer.get_weights()
+    )
     sensors = len(level)
     single = np.float32
     constants: dict[str, NDArray[Any]] = {
@@ -167,7 +169,8 @@ def _features(graph: Graph, layer: Any) -> str:
         "features.whitening": whitening,
         "features.center": center,
         "features.scale": scale,
-        "features.split": np.array([sensors, sensors], np.int64),
+        "features.conditioning": conditioning,
+        "features.split": np.array([sensors, sensors, sensors], np.int64),
         "from_0": np.array([0], np.int64),
         "from_1": np.array([1], np.int64),
         "to_last": np.array([-1], np.int64),
@@ -200,22 +203,32 @@ def _features(graph: Graph, layer: Any) -> str:
     graph.node("Mul", ["features.step_squared", "features.pairs"], "features.change_given")
     mean("features.change_given", "features.moves", "features.change")
 
+    graph.node("Sub", ["features.readings", "features.level"], "features.from_level")
+    graph.node("Mul", ["features.from_level", "flags"], "features.offsets")
+    graph.node("MatMul", ["features.offsets", "features.conditioning"], "features.residuals")
+    graph.node("Mul", ["features.residuals", "features.residuals"], "features.residuals_squared")
+    graph.node("Mul", ["features.residuals_squared", "flags"], "features.residuals_given")
+    mean("features.residuals_given", "features.seen", "features.residual")
+
     graph.node("Sub", ["features.mean", "features.level"], "features.shift")
     graph.node("Min", ["features.seen", "one"], "features.any_seen")
     graph.node("Mul", ["features.shift", "features.any_seen"], "features.levels")
     graph.node("MatMul", ["features.levels", "features.whitening"], "features.decorrelated")
-    graph.node("Concat", ["features.variance", "features.change"], "features.squares", axis=1)
+    graph.node(
+        "Concat", ["features.variance", "features.change", "features.residual"], "features.squares", axis=1
+    )
     graph.node("Add", ["features.squares", "floor"], "features.floored")
     graph.node("Log", ["features.floored"], "features.logs")
     graph.node("Sub", ["features.logs", "features.center"], "features.centred")
     graph.node("Div", ["features.centred", "features.scale"], "features.deviations")
     graph.node("Min", ["features.moves", "one"], "features.any_move")
-    graph.node("Concat", ["features.any_move", "features.any_move"], "features.known", axis=1)
+    moved = ["features.any_move", "features.any_move", "features.any_seen"]
+    graph.node("Concat", moved, "features.known", axis=1)
     graph.node("Mul", ["features.deviations", "features.known"], "features.spreads")
-    parts = "features.scatter", "features.roughness"
+    parts = "features.scatter", "features.roughness", "features.disagreement"
     graph.node("Split", ["features.spreads", "features.split"], *parts, axis=1)
     sizes = []
-    for part in ("decorrelated", "scatter", "roughness"):
+    for part in ("decorrelated", "scatter", "roughness", "disagreement"):
         graph.node("Mul", [f"features.{part}", f"features.{part}"], f"features.{part}.squared")
         sizes.append(
             graph.node(

@@ -1,15 +1,17 @@
 """Measuring how windows of normal operation look: `detector.operation.Operation`, from training data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from detector.operation import Operation
-from detector.statistics import WindowStatistics, window_statistics
-from detector.windows import Floats, Singles, window_ends, windows_ending_at
+from detector.rows import Rows
+from detector.statistics import WindowStatistics, levels, window_statistics
+from detector.windows import Bools, Floats, Singles, window_ends, windows_ending_at
 from history import spool
+from training.covariance import linearly_shrunk, quadratically_shrunk
 from training.dataset import Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
@@ -25,12 +27,13 @@ SPREAD_FLOOR = 0.1
 def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Operation:
     """From windows that are wholly normal, every asset's standardised by its own baseline.
 
-    The covariances are shrunk (Ledoit and Wolf 2004, A Well-Conditioned Estimator for Large-Dimensional
-    Covariance Matrices): windows that share steps are fewer than they look. `log_error` is still that of
-    white noise; `calibrate` measures it once there is a network.
+    The covariances are shrunk: windows that share steps are fewer than they look, and rows hardly more than
+    their sensors (training/covariance.py). `log_error` is still that of white noise; `calibrate` measures it
+    once there is a network.
     """
     least = recipe.least_steps
-    full, short = _statistics(_windows(experiments, recipe.window_steps), least)
+    windows = _windows(experiments, recipe.window_steps)
+    full, short = _statistics(windows, least)
     level, _ = mean_and_sd(full.level, LEVEL_FLOOR)
     scatter, scatter_sd = mean_and_sd(full.scatter, SPREAD_FLOOR)
     roughness, roughness_sd = mean_and_sd(full.roughness, SPREAD_FLOOR)
@@ -39,24 +42,42 @@ def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Oper
         steps=recipe.window_steps,
         minimum_steps=least,
         level=level,
-        covariance=_covariance(full.level, level),
-        short_covariance=_covariance(short.level, level),
+        covariance=_covariance(full.level, level, linearly_shrunk),
+        short_covariance=_covariance(short.level, level, linearly_shrunk),
         scatter=scatter,
         scatter_sd=scatter_sd,
         roughness=roughness,
         roughness_sd=roughness_sd,
         log_error=np.zeros(sensors),
         log_error_sd=np.ones(sensors),
+        rows=_measure_rows(experiments, windows, level),
     )
+
+
+def _measure_rows(experiments: Sequence[Experiment], windows: Sequence[Singles], level: Floats) -> Rows:
+    """The covariance from the rows of normal operation, how much sensors disagree from windows of it."""
+    normal = np.concatenate([experiment.standardised[experiment.measured] for experiment in experiments])
+    unknown = np.zeros(len(level)), np.ones(len(level))
+    rows = Rows(level, _covariance(normal, level, quadratically_shrunk), *unknown)
+    found = []
+    for standardised, observed in _blocks(windows):
+        found.append(rows.disagreements(standardised, observed, levels(standardised, observed)))
+    mean, sd = mean_and_sd(np.concatenate(found), SPREAD_FLOOR)
+    return replace(rows, disagreement=mean, disagreement_sd=sd)
+
+
+def _blocks(windows: Sequence[Singles]) -> Iterator[tuple[Singles, Bools]]:
+    """Stacked windows, so many at a time as are held easily: readings, 0 where missing; which are there."""
+    for block in spool.blocks(len(windows), windows[0].size):
+        cut = np.stack(windows[block])
+        observed = np.isfinite(cut)
+        yield np.where(observed, cut, np.float32(0)), observed
 
 
 def _statistics(windows: Sequence[Singles], least: int) -> tuple[WindowStatistics, WindowStatistics]:
     """Of full windows, and of the newest `least` steps of each."""
     full, short = [], []
-    for block in spool.blocks(len(windows), windows[0].size):
-        cut = np.stack(windows[block])
-        observed = np.isfinite(cut)
-        filled = np.where(observed, cut, np.float32(0))
+    for filled, observed in _blocks(windows):
         full.append(window_statistics(filled, observed))
         short.append(window_statistics(filled[:, -least:], observed[:, -least:]))
     return _joined(full), _joined(short)
@@ -101,12 +122,17 @@ def mean_and_sd(values: Floats, floor: float) -> tuple[Floats, Floats]:
     return mean, np.where(seen.any(axis=0), np.maximum(sd, floor), 1.0)
 
 
-def _covariance(level: Floats, mean: Floats) -> Floats:
-    """Shrunk covariance (sensors, sensors) of the levels; a level that is missing counts as the mean."""
-    away = np.nan_to_num(level - mean)
-    seen = np.isfinite(level).any(axis=0)
-    covariance = np.eye(level.shape[1])
-    if seen.any():
-        shrunk, _ = ledoit_wolf(away[:, seen], assume_centered=True)
-        covariance[np.ix_(seen, seen)] = shrunk
+def _covariance(values: Floats | Singles, mean: Floats, shrunk: Callable[[Floats], Floats]) -> Floats:
+    """Shrunk covariance (sensors, sensors) of levels or of rows, either with NaN where a sensor was missing.
+
+    Variances are of what was observed. Two sensors that were seldom seen together are taken to be less
+    correlated than they are, which leaves a covariance a covariance.
+    """
+    seen = np.isfinite(values)
+    share = seen.mean(axis=0)
+    known = share > 0
+    covariance = np.eye(len(mean))
+    if known.any():
+        away = np.where(seen, values - mean, 0.0)[:, known] / np.sqrt(share[known])
+        covariance[np.ix_(known, known)] = shrunk(away)
     return np.asarray(covariance + LEVEL_FLOOR**2 * np.eye(len(covariance)))

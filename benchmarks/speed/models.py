@@ -54,10 +54,10 @@ def store_of(subject: Subject, folder: Path) -> Path:
 
 
 def is_whole(subject: Subject, folder: Path) -> bool:
-    """Whether the model is there and opens with today's code."""
+    """Whether the model is there, opens with today's code, and holds all that is served today."""
     with suppress(DetectorError):
-        Detector.load(ModelStore(store_of(subject, folder)).folder(subject.name))
-        return True
+        detector = Detector.load(ModelStore(store_of(subject, folder)).folder(subject.name))
+        return detector.operation.rows is not None
     return False
 
 

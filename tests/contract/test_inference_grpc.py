@@ -126,7 +126,7 @@ def test_lengths_mask_and_assets_are_read(server: Server, client: triton.Inferen
     moved = normal_operation(400, 11) + np.array([1.0, 0.0, 0.0])
     body = {"readings": by_sensor(moved.tolist())}
     assert httpx.put(f"{server.url}/assets/P-8/baseline", json=body, timeout=60).status_code == 201
-    windows = np.stack([moved[:12]] * 2)
+    windows = np.stack([moved[200:212]] * 2)
     mask = np.ones(windows.shape, bool)
     mask[1, 2, 0] = False
     result = client.infer(
@@ -138,9 +138,9 @@ def test_lengths_mask_and_assets_are_read(server: Server, client: triton.Inferen
             tensor("asset", np.array([b"", b"P-8"], object), "BYTES"),
         ],
     )
-    holed = moved[:7].tolist()
+    holed = moved[200:207].tolist()
     holed[2][0] = None
-    asked = [{"values": moved[:12].tolist()}, {"values": holed, "asset": "P-8"}]
+    asked = [{"values": moved[200:212].tolist()}, {"values": holed, "asset": "P-8"}]
     answer = classified(server.url, asked)
     assert [item["verdict"] for item in answer["results"]] == ["anomalous", "normal"]
     check_equal(result, answer, 12)

@@ -1,7 +1,7 @@
 """Distance from normal operation, and the evidence against each sensor: what must hold for any covariance."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector import Detector, ModelStore
-from detector import operation as module
+from detector import Detector, ModelStore, inverses
 from detector.errors import ArtefactRefused
 from detector.operation import DEVIATION_LIMIT, OPERATION_FILE, Operation
 from detector.statistics import WindowStatistics
 from tests.operations import MINIMUM_STEPS, STEPS, any_operation
 
 seeds = st.integers(0, 2**32 - 1)
-NAMES = tuple(item.name for item in fields(Operation) if item.init)
+OF_ROWS = ("row_covariance", "disagreement", "disagreement_sd")
 BY_SENSOR = ("level", "scatter", "scatter_sd", "roughness", "roughness_sd", "log_error", "log_error_sd")
+NAMES = ("steps", "minimum_steps", "covariance", "short_covariance", *BY_SENSOR)
+
+
+def saved(folder: Path, operation: Operation) -> dict[str, np.ndarray]:
+    """The arrays of the file that `save` writes."""
+    operation.save(folder / OPERATION_FILE)
+    with np.load(folder / OPERATION_FILE) as file:
+        return dict(file)
 
 
 def any_windows(rng: np.random.Generator, windows: int, sensors: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -33,14 +40,15 @@ def statistics(level: np.ndarray, rng: np.random.Generator) -> WindowStatistics:
     return WindowStatistics(level, *spread)
 
 
-def only_the_level(operation: Operation, level: np.ndarray) -> tuple[WindowStatistics, np.ndarray]:
-    """Windows in which everything but the level is as always, and their errors."""
+def only_the_level(operation: Operation, level: np.ndarray) -> tuple[object, ...]:
+    """Full windows in which everything but the level is as always, as `evidence` takes them."""
     usual = WindowStatistics(
         level,
         np.broadcast_to(operation.scatter, level.shape),
         np.broadcast_to(operation.roughness, level.shape),
     )
-    return usual, np.zeros(level.shape)
+    lengths = np.full(len(level), STEPS, np.int32)
+    return usual, np.zeros(level.shape), lengths, np.broadcast_to(operation.rows.disagreement, level.shape)
 
 
 @given(seeds)
@@ -96,7 +104,7 @@ def test_nothing_observed_has_no_distance_and_no_evidence():
     level[1] = operation.level
     lengths = np.full(2, STEPS, np.int32)
     assert np.isnan(operation.distances(level, lengths)).tolist() == [True, False]
-    evidence = operation.evidence(WindowStatistics(level, level, level), level, lengths)
+    evidence = operation.evidence(WindowStatistics(level, level, level), level, lengths, level)
     assert np.isnan(evidence).all(axis=1).tolist() == [True, False]
 
 
@@ -143,11 +151,17 @@ def test_sensors_in_another_order_have_the_same_evidence_in_that_order(seed):
         **{name: getattr(operation, name)[order] for name in BY_SENSOR},
         covariance=operation.covariance[np.ix_(order, order)],
         short_covariance=operation.short_covariance[np.ix_(order, order)],
+        rows=replace(
+            operation.rows,
+            disagreement=operation.rows.disagreement[order],
+            disagreement_sd=operation.rows.disagreement_sd[order],
+        ),
     )
     moved = WindowStatistics(told.level[:, order], told.scatter[:, order], told.roughness[:, order])
+    disagreements = rng.normal(0, 5, (6, 4))
     np.testing.assert_allclose(
-        reordered.evidence(moved, errors[:, order], lengths),
-        operation.evidence(told, errors, lengths)[:, order],
+        reordered.evidence(moved, errors[:, order], lengths, disagreements[:, order]),
+        operation.evidence(told, errors, lengths, disagreements)[:, order],
         rtol=1e-6,
     )
     np.testing.assert_allclose(
@@ -161,7 +175,7 @@ def test_evidence_of_a_level_is_what_the_distance_loses_without_its_sensor(seed)
     operation = any_operation(rng)
     level = operation.level + rng.normal(0, 3, (1, 4))
     lengths = np.array([STEPS], np.int32)
-    evidence = operation.evidence(*only_the_level(operation, level), lengths)[0]
+    evidence = operation.evidence(*only_the_level(operation, level))[0]
     whole = 4 * operation.distances(level, lengths)[0]
     for sensor in range(4):
         without = level.copy()
@@ -179,22 +193,34 @@ def test_evidence_of_a_level_is_what_the_distance_loses_without_its_sensor(seed)
         ({"roughness": -3.0}, True),
         ({"error": 3.0}, True),
         ({"error": -3.0}, False),
+        ({"disagreement": 3.0}, True),
+        ({"disagreement": -3.0}, False),
     ],
-    ids=["restless", "calm", "rough", "stuck", "badly-reconstructed", "well-reconstructed"],
+    ids=[
+        "restless",
+        "calm",
+        "rough",
+        "stuck",
+        "badly-reconstructed",
+        "well-reconstructed",
+        "alone-with-what-it-says",
+        "as-the-others-say",
+    ],
 )
 def test_each_kind_of_strangeness_is_evidence_against_its_own_sensor(change, grows):
     operation = any_operation(np.random.default_rng(2))
     shape, sensor = (1, 4), 2
 
     def moved(name: str) -> np.ndarray:
-        mean, sd = getattr(operation, name), getattr(operation, f"{name}_sd")
+        of = operation.rows if name == "disagreement" else operation
+        mean, sd = getattr(of, name), getattr(of, f"{name}_sd")
         values = np.broadcast_to(mean, shape).copy()
         values[0, sensor] += change.get(name.removeprefix("log_"), 0.0) * sd[sensor]
         return values
 
     told = WindowStatistics(np.broadcast_to(operation.level, shape), moved("scatter"), moved("roughness"))
     errors = np.exp(moved("log_error")) - 1e-3
-    (evidence,) = operation.evidence(told, errors, np.array([STEPS], np.int32))
+    (evidence,) = operation.evidence(told, errors, np.array([STEPS], np.int32), moved("disagreement"))
     expected = np.zeros(4)
     expected[sensor] = 9.0 if grows else 0.0
     np.testing.assert_allclose(evidence, expected, atol=1e-9)
@@ -204,8 +230,8 @@ def test_no_single_spread_or_error_outweighs_everything():
     operation = any_operation(np.random.default_rng(2))
     wild = np.full((1, 4), 1e6)
     told = WindowStatistics(np.broadcast_to(operation.level, (1, 4)), wild, -wild)
-    evidence = operation.evidence(told, np.full((1, 4), 1e300), np.array([STEPS], np.int32))
-    np.testing.assert_allclose(evidence, 3 * DEVIATION_LIMIT**2, rtol=1e-6)
+    evidence = operation.evidence(told, np.full((1, 4), 1e300), np.array([STEPS], np.int32), wild)
+    np.testing.assert_allclose(evidence, 4 * DEVIATION_LIMIT**2, rtol=1e-6)
 
 
 def test_answers_do_not_depend_on_what_is_remembered(monkeypatch):
@@ -213,7 +239,7 @@ def test_answers_do_not_depend_on_what_is_remembered(monkeypatch):
     operation = any_operation(rng)
     level, lengths = any_windows(rng, 60)
     first = operation.distances(level, lengths)
-    monkeypatch.setattr(module, "_CACHE_BYTES", 300)
+    monkeypatch.setattr(inverses, "_MOST_BYTES", 300)
     forgetful = replace(operation)
     assert forgetful._inverses is not operation._inverses
     for _ in range(2):
@@ -227,6 +253,19 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     loaded = Operation.load(tmp_path, 4)
     for name in NAMES:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(operation, name))
+    for name in ("level", "covariance", "disagreement", "disagreement_sd"):
+        np.testing.assert_array_equal(getattr(loaded.rows, name), getattr(operation.rows, name))
+
+
+def test_a_model_from_before_rows_were_measured_is_judged_without_them(tmp_path):
+    operation = replace(any_operation(np.random.default_rng(4)), rows=None)
+    assert not set(OF_ROWS) & set(saved(tmp_path, operation))
+    loaded = Operation.load(tmp_path, 4)
+    assert loaded.rows is None
+    usual, errors, lengths = (WindowStatistics(*np.ones((3, 1, 4))), np.ones((1, 4)), np.array([STEPS]))
+    np.testing.assert_array_equal(
+        loaded.evidence(usual, errors, lengths), operation.evidence(usual, errors, lengths)
+    )
 
 
 class Pickled:
@@ -252,6 +291,7 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
         ("level", lambda a: a[None], r"level should hold \(4,\) finite numbers"),
         ("covariance", lambda a: a[:, :3], r"covariance should hold \(4, 4\) finite numbers"),
         ("short_covariance", np.diag, r"short_covariance should hold \(4, 4\) finite numbers"),
+        ("row_covariance", np.diag, r"row_covariance should hold \(4, 4\) finite numbers"),
         ("scatter", lambda a: a * np.nan, "scatter should hold"),
         ("covariance", lambda a: a * np.inf, "covariance should hold"),
         ("roughness_sd", np.zeros_like, "spread is not positive"),
@@ -259,6 +299,8 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
         ("covariance", np.negative, "covariance is not positive definite"),
         ("short_covariance", np.ones_like, "short_covariance is not positive definite"),
         ("covariance", lopsided, "covariance is not symmetric"),
+        ("row_covariance", lopsided, "row_covariance is not symmetric"),
+        ("disagreement_sd", np.zeros_like, "spread is not positive"),
         ("minimum_steps", lambda n: STEPS + 1, "minimum_steps should be 1 to 30"),
         ("minimum_steps", lambda n: 0, "minimum_steps should be 1 to 30"),
         ("steps", lambda n: np.arange(3), "cannot be read"),
@@ -270,6 +312,7 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
         "an-axis-too-many",
         "not-square",
         "a-diagonal-alone",
+        "a-diagonal-of-rows",
         "not-a-number",
         "infinite",
         "no-spread",
@@ -277,6 +320,8 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
         "negative-definite",
         "singular",
         "not-symmetric",
+        "rows-not-symmetric",
+        "no-spread-of-disagreement",
         "shortest-longer-than-longest",
         "no-steps",
         "steps-not-one-number",
@@ -285,8 +330,7 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
     ],
 )
 def test_a_file_that_save_would_not_write_is_refused(tmp_path, name, change, reason):
-    operation = any_operation(np.random.default_rng(5))
-    arrays = {each: getattr(operation, each) for each in NAMES}
+    arrays = saved(tmp_path, any_operation(np.random.default_rng(5)))
     np.savez(tmp_path / OPERATION_FILE, **arrays | {name: change(arrays[name])})
     with pytest.raises(ArtefactRefused, match=reason):
         Operation.load(tmp_path, 4)
@@ -299,8 +343,7 @@ def test_a_file_for_other_sensors_is_refused(tmp_path):
 
 
 def test_pickled_objects_are_refused_and_never_unpickled(tmp_path):
-    operation, mark = any_operation(np.random.default_rng(5)), tmp_path / "unpickled"
-    arrays = {each: getattr(operation, each) for each in NAMES}
+    arrays, mark = saved(tmp_path, any_operation(np.random.default_rng(5))), tmp_path / "unpickled"
     np.savez(tmp_path / OPERATION_FILE, **arrays | {"level": np.array([Pickled(mark)] * 4, object)})
     with pytest.raises(ArtefactRefused, match="cannot be read"):
         Operation.load(tmp_path, 4)
@@ -317,12 +360,11 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
         Operation.load(tmp_path, 4)
 
 
-@pytest.mark.parametrize("left_out", NAMES)
+@pytest.mark.parametrize("left_out", [*NAMES, *OF_ROWS])
 def test_an_archive_without_one_of_its_arrays_is_refused(tmp_path, left_out):
-    operation = any_operation(np.random.default_rng(5))
-    np.savez(
-        tmp_path / OPERATION_FILE, **{each: getattr(operation, each) for each in NAMES if each != left_out}
-    )
+    arrays = saved(tmp_path, any_operation(np.random.default_rng(5)))
+    del arrays[left_out]
+    np.savez(tmp_path / OPERATION_FILE, **arrays)
     with pytest.raises(ArtefactRefused, match=left_out):
         Operation.load(tmp_path, 4)
 

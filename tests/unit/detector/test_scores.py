@@ -97,7 +97,7 @@ SCALES = ["log", "log1p"]
 @given(positive, positive, st.floats(1.01, 100), st.sampled_from(SCALES))
 def test_reconstruction_score_sees_error_and_distance_alike(error, distance, factor, scale):
     def score(of_error: float, of_distance: float) -> float:
-        found = reconstruction_score(np.array([[of_error]]), np.ones(1), np.array([of_distance]), scale)
+        found = reconstruction_score(np.array([[of_error]]), np.ones(1), np.array([of_distance]), scale=scale)
         return float(found[0])
 
     logarithm = np.log if scale == "log" else np.log1p
@@ -106,23 +106,37 @@ def test_reconstruction_score_sees_error_and_distance_alike(error, distance, fac
     assert score(factor * error, distance) > score(error, distance)
 
 
+@given(positive, positive, positive, st.floats(1.01, 100))
+def test_either_distance_says_twice_as_much_as_the_error(error, distance, of_rows, factor):
+    def score(of_error: float, *of_distances: float) -> float:
+        distances, row_distances = map(np.atleast_1d, of_distances)
+        return float(reconstruction_score(np.array([[of_error]]), np.ones(1), distances, row_distances)[0])
+
+    assert score(error, error, error) == pytest.approx(np.log1p(error), abs=1e-6)
+    assert score(error, distance, of_rows) == pytest.approx(score(error, of_rows, distance), abs=1e-6)
+    one = score(error, distance, factor * error) - score(error, distance, error)
+    other = score(factor * error, distance, of_rows) - score(error, distance, of_rows)
+    assert one == pytest.approx(2 * other, abs=1e-6)
+    assert other > 0
+
+
 def test_a_level_that_lies_exactly_where_it_should_hides_no_error():
     """Of few sensors a distance near 0 is common, and its logarithm far below that of any error."""
     errors, distances = np.array([[20.0], [1.0]]), np.array([1e-4, 1.0])
     strange, ordinary = reconstruction_score(errors, np.ones(1), distances)
     assert strange > ordinary
-    assert not np.greater(*reconstruction_score(errors, np.ones(1), distances, "log"))
+    assert not np.greater(*reconstruction_score(errors, np.ones(1), distances, scale="log"))
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_perfect_window_has_a_finite_score(scale):
-    assert np.isfinite(reconstruction_score(np.zeros((1, 2)), np.ones(2), np.zeros(1), scale)).all()
+    assert np.isfinite(reconstruction_score(np.zeros((1, 2)), np.ones(2), np.zeros(1), scale=scale)).all()
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_window_with_nothing_observed_has_no_score_on_any_scale(scale):
     nothing = np.full((1, 2), np.nan)
-    assert np.isnan(reconstruction_score(nothing, np.ones(2), np.full(1, np.nan), scale)[0])
+    assert np.isnan(reconstruction_score(nothing, np.ones(2), np.full(1, np.nan), scale=scale)[0])
 
 
 @pytest.mark.parametrize(

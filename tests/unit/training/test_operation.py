@@ -24,13 +24,21 @@ def measured(recordings: list[Recording]) -> tuple[Operation, Population]:
     return measure_operation(experiments, RECIPE), population
 
 
-def distances(operation: Operation, population: Population, item: Recording, steps: int) -> np.ndarray:
+def windows_of(
+    population: Population, item: Recording, steps: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Standardised, 0 where missing; which are there; levels."""
     experiment = prepare(item, population, RECIPE)
     ends = window_ends(experiment.runs, RECIPE.window_steps)
     windows = np.stack(windows_ending_at(experiment.standardised, experiment.runs, ends, steps))
     observed = np.isfinite(windows)
-    level = levels(np.where(observed, windows, np.float32(0)), observed)
-    return operation.distances(level, np.full(len(ends), steps, np.int32))
+    windows = np.where(observed, windows, np.float32(0))
+    return windows, observed, levels(windows, observed)
+
+
+def distances(operation: Operation, population: Population, item: Recording, steps: int) -> np.ndarray:
+    level = windows_of(population, item, steps)[-1]
+    return operation.distances(level, np.full(len(level), steps, np.int32))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +55,37 @@ def test_windows_of_normal_operation_that_were_not_measured_are_about_one_away(p
 def test_windows_between_the_measured_lengths_are_about_one_away(plant):
     found = [distances(*plant, recording("later", 4000, seed=77), steps).mean() for steps in range(5, 12)]
     assert found == pytest.approx([1.0] * len(found), abs=0.25)
+
+
+@pytest.mark.parametrize("steps", [4, 12], ids=["shortest", "full"])
+def test_rows_of_normal_operation_that_were_not_measured_are_about_one_away(plant, steps):
+    operation, population = plant
+    found = operation.rows.distances(*windows_of(population, recording("later", 4000, seed=77), steps))
+    assert found.mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_disagreements_of_later_normal_operation_are_what_was_measured(plant):
+    operation, population = plant
+    rows = operation.rows
+    found = rows.disagreements(*windows_of(population, recording("later", 4000, seed=77), 12))
+    np.testing.assert_allclose(
+        (found.mean(axis=0) - rows.disagreement) / rows.disagreement_sd, 0.0, atol=0.25
+    )
+    np.testing.assert_allclose(found.std(axis=0), rows.disagreement_sd, rtol=0.25)
+
+
+@pytest.mark.parametrize("seen_in", [1, 2], ids=["one-file", "half-of-the-files"])
+def test_a_sensor_that_some_files_lack_varies_as_much_as_where_it_was_seen(plant, seen_in):
+    runs = [recording(f"run-{k}", 1200, seed=k) for k in range(4)]
+    for item in runs[seen_in:]:
+        item.values[:, 2] = np.nan
+    operation, population = measured(runs)
+    for name in ("covariance", "short_covariance"):
+        found, whole = getattr(operation, name), getattr(plant[0], name)
+        assert found[2, 2] == pytest.approx(whole[2, 2], rel=0.25)
+    assert operation.rows.covariance[2, 2] == pytest.approx(plant[0].rows.covariance[2, 2], rel=0.25)
+    later = windows_of(population, recording("later", 4000, seed=77), 12)
+    assert operation.rows.distances(*later).mean() == pytest.approx(1.0, abs=0.25)
 
 
 def test_a_shifted_sensor_is_far(plant):
@@ -91,6 +130,10 @@ def test_a_sensor_that_says_nothing_leaves_a_model_that_can_be_loaded(change, tm
     operation.save(tmp_path / OPERATION_FILE)
     loaded = Operation.load(tmp_path, 3)
     found = distances(loaded, population, change(recording("later", 2000, seed=77)), 12)
+    assert np.isfinite(found).all()
+    assert found.mean() < 1.3
+    later = windows_of(population, change(recording("later", 2000, seed=77)), 12)
+    found = loaded.rows.distances(*later)
     assert np.isfinite(found).all()
     assert found.mean() < 1.3
 

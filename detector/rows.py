@@ -1,0 +1,124 @@
+"""Which readings belong together in a row of normal operation, and how far a window's rows are from that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.inverses import Inverses, groups
+from detector.statistics import FLOOR
+from detector.windows import Bools, Floats, Singles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Means and spreads of single rows of normal operation, standardised, over all assets.
+
+    level: (sensors,), mean. covariance: (sensors, sensors), positive definite.
+    disagreement, disagreement_sd: (sensors,), of `disagreements` over windows; _sd > 0.
+
+    Of a window, `standardised` is float32 (windows, steps, sensors); `mask` bool, same shape, False where a
+    reading is missing or padded, or None where none is; `levels` (windows, sensors), means of the readings
+    that are there, NaN for a sensor that has none. Such a sensor is marginalised out. A reading that is
+    missing while its sensor has others counts as their mean, and a row without any reading not at all.
+    """
+
+    level: Floats
+    covariance: Floats
+    disagreement: Floats
+    disagreement_sd: Floats
+    _inverses: Inverses = field(default_factory=Inverses, init=False, repr=False)
+    # The level, and a model's sensors when none is missing, bool (sensors,).
+    _single_level: Singles = field(init=False, repr=False)
+    _everywhere: Bools = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_single_level", self.level.astype(np.float32))
+        object.__setattr__(self, "_everywhere", np.ones(len(self.level), np.bool_))
+
+    def distances(self, standardised: Singles, mask: Bools | None, levels: Floats) -> Floats:
+        """Mean squared distance of each window's rows from normal operation, per observed sensor, (windows,).
+
+        About 1 in normal operation, larger is stranger, NaN when nothing was observed.
+        Hotelling's T² (Hotelling 1947, Multivariate Quality Control) of every row, in float32: sensors that
+        disagree now this way, now that, leave the mean of the window where it was.
+        """
+        distances = np.full(len(levels), np.nan)
+        for windows, seen, away, given in self._alike(standardised, mask, levels):
+            count, steps, sensors = away.shape
+            squares = away.reshape(-1, sensors) @ self._whitening(seen)
+            np.square(squares, out=squares)
+            if given is None:
+                total, readings = np.add.reduce(squares.reshape(count, -1), axis=1), steps * sensors
+            else:
+                of_rows = (squares @ np.ones(sensors, np.float32)).reshape(count, steps)
+                total, readings = (of_rows * given).sum(axis=1), given.sum(axis=1) * sensors
+            distances[windows] = total / readings
+        return distances
+
+    def disagreements(self, standardised: Singles, mask: Bools | None, levels: Floats) -> Floats:
+        """How far each sensor is, row by row, from what the others of its row make of it, (windows, sensors).
+
+        Log of the mean squared deviation from its conditional mean, in conditional standard deviations: about
+        0 in normal operation, larger is stranger, NaN where a sensor was not observed. With P the inverse
+        covariance, sensor i deviates by (P x)_i / P_ii and has a variance of 1 / P_ii (Whittaker 1990,
+        Graphical Models in Applied Multivariate Statistics, 5.8).
+        """
+        found = np.full(levels.shape, np.nan)
+        for windows, seen, away, given in self._alike(standardised, mask, levels):
+            count, steps, sensors = away.shape
+            precision = self._precision(seen)
+            squares = np.square(away.reshape(-1, sensors) @ precision).reshape(away.shape)
+            if given is None:
+                mean = np.full(steps, 1.0 / steps) @ squares
+            else:
+                mean = (given[:, None, :] @ squares)[:, 0] / given.sum(axis=1, keepdims=True)
+            part = np.full((count, len(seen)), np.nan)
+            part[:, seen] = np.log(mean / precision.diagonal() + FLOOR)
+            found[windows] = part
+        return found
+
+    def _alike(
+        self, standardised: Singles, mask: Bools | None, levels: Floats
+    ) -> Iterator[tuple[NDArray[np.intp] | slice, Bools, Singles, Floats | None]]:
+        """Windows of the same observed sensors, which share an inverse covariance.
+
+        Yields their places (n,), the sensors that they observed (sensors,), how far these are from the level
+        of normal operation, float32 (n, steps, observed), and 1 for each row with a reading, else 0
+        (n, steps); None where all have one.
+        """
+        if len(levels) == 0:
+            return
+        if mask is None:
+            yield slice(None), self._everywhere, standardised - self._single_level, None
+            return
+        filled = np.where(mask, standardised, levels.astype(np.float32)[:, None, :]) - self._single_level
+        given: Bools = np.any(mask, axis=2)
+        for windows, seen in groups(np.isfinite(levels)):
+            if seen.any():
+                some = filled[windows] if len(windows) < len(levels) else filled
+                rows = given[windows]
+                yield (
+                    windows,
+                    seen,
+                    some if seen.all() else np.ascontiguousarray(some[:, :, seen]),
+                    None if rows.all() else rows.astype(np.float64),
+                )
+
+    def _whitening(self, seen: Bools) -> Singles:
+        """W, with W Wᵀ the inverse covariance of the observed sensors: |x W|² is the distance of x."""
+        return self._kept("whitening", seen)
+
+    def _precision(self, seen: Bools) -> Singles:
+        """The inverse covariance of the observed sensors."""
+        return self._kept("precision", seen)
+
+    def _kept(self, what: str, seen: Bools) -> NDArray[Any]:
+        def make() -> Singles:
+            whitening = np.linalg.inv(np.linalg.cholesky(self.covariance[np.ix_(seen, seen)])).T
+            wanted = whitening if what == "whitening" else whitening @ whitening.T
+            return np.ascontiguousarray(wanted, np.float32)
+
+        return self._inverses.get((what, seen.tobytes()), make)
