@@ -28,13 +28,15 @@ MOST_CASES = 6000
 class Cases:
     """Windows with and without faults, as the probabilities are fitted on them.
 
-    logits: (windows, classes). score: (windows,), the alarm score. klass: (windows,).
+    logits: (windows, classes). score: (windows,), the alarm score. klass: (windows,). recording: (windows,),
+    number of the one that each is from.
     recorded: whether the faults are; else they are injected. labelled, faulty: as in HeldOut.
     """
 
     logits: Floats
     score: Floats
     klass: NDArray[np.int64]
+    recording: NDArray[np.int64]
     recorded: bool
     labelled: int
     faulty: int
@@ -48,19 +50,20 @@ def gather(
     injected = None if recorded else fault_size
     # Drawn twice, so that windows that are not picked need not be kept.
     again = deepcopy(rng)
-    klass = [klass for _, klass in _cases(detector, cuts, injected, rng)]
-    picked = rng.permutation(len(klass))[:MOST_CASES].tolist()
+    told = np.array([(klass, number) for _, klass, number in _cases(detector, cuts, injected, rng)])
+    picked = rng.permutation(len(told))[:MOST_CASES].tolist()
     wanted = set(picked)
     windows = {
         index: window
-        for index, (window, _) in enumerate(_cases(detector, cuts, injected, again))
+        for index, (window, _, _) in enumerate(_cases(detector, cuts, injected, again))
         if index in wanted
     }
     scores = [detector.score(part) for part in in_batches([windows[index] for index in picked])]
     return Cases(
         np.concatenate([part.outputs.logits for part in scores]).astype(np.float64),
         np.concatenate([part.combined for part in scores]),
-        np.array(klass)[picked],
+        told[picked, 0],
+        told[picked, 1],
         recorded,
         sum(cut.labelled for cut in cuts),
         sum(cut.faulty for cut in cuts),
@@ -72,21 +75,24 @@ def _cases(
     cuts: Sequence[HeldOut],
     fault_size: tuple[float, float] | None,
     rng: np.random.Generator,
-) -> Iterator[tuple[Window, int]]:
-    """Windows with their classes; behind each one a copy with a fault of this size, if one is given."""
-    for cut in cuts:
+) -> Iterator[tuple[Window, int, int]]:
+    """Windows, their classes and the number of their recording; behind each one a copy with a fault of this
+    size, if one is given."""
+    for number, cut in enumerate(cuts):
         for values, state in zip(cut.windows, cut.state.tolist(), strict=True):
-            yield Window(values, cut.baseline), max(state, NORMAL)
+            yield Window(values, cut.baseline), max(state, NORMAL), number
             if fault_size is not None:
                 faulty = _with_fault(detector, values, cut.baseline, fault_size, rng)
-                yield Window(faulty, cut.baseline), len(detector.manifest.classes) - 1
+                yield Window(faulty, cut.baseline), len(detector.manifest.classes) - 1, number
 
 
 def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
     """Log-odds and temperature that minimise the log loss.
 
     Windows weigh so that faults have the share that they have of the labelled rows in the recordings: which
-    windows are cut, and how many, is no sign of it. Injected faults have half.
+    windows are cut, and how many, is no sign of it. Injected faults have half. Among windows with faults, and
+    among those without, every recording counts alike, as in the tables of normal scores: a long one that
+    never settles is one recording.
     """
     # Injected faults stand in for recorded ones only where there are none at all.
     recorded = any(case.recorded for case in cases)
@@ -95,13 +101,16 @@ def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
     score = np.concatenate([case.score for case in cases])
     truth = np.concatenate([case.klass for case in cases])
     faulty = truth != NORMAL
-    share = float(faulty.mean())
-    prior = share
+    prior = float(faulty.mean())
     if recorded:
         prior = sum(case.faulty for case in cases) / max(sum(case.labelled for case in cases), 1)
         prior = min(max(prior, LEAST_PRIOR), 1.0 - LEAST_PRIOR)
-    both = 0.0 < share < 1.0
-    weights = np.where(faulty, prior / share, (1.0 - prior) / (1.0 - share)) if both else np.ones(len(truth))
+    weights = np.concatenate([_alike(case) for case in cases])
+    if faulty.all() or not faulty.any():
+        weights *= len(truth) / weights.sum()
+    else:
+        for which, share in ((faulty, prior), (~faulty, 1.0 - prior)):
+            weights[which] *= share * len(truth) / weights[which].sum()
     intercept, slope = log_odds(score, faulty, weights)
     return ProbabilityCalibration(
         intercept=intercept,
@@ -112,6 +121,13 @@ def fit_probabilities(cases: Sequence[Cases]) -> ProbabilityCalibration:
         prior=prior,
         score_slope=slope,
     )
+
+
+def _alike(case: Cases) -> Floats:
+    """Weights (windows,) by which every recording counts alike among windows with faults, and without."""
+    groups = np.stack([case.recording, case.klass != NORMAL])
+    _, which, count = np.unique(groups, axis=1, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / count[which.reshape(-1)])
 
 
 def log_odds(score: Floats, faulty: Bools, weights: Floats | float = 1.0) -> tuple[float, float]:

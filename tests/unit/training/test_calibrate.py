@@ -72,7 +72,8 @@ def cases(intercept: float, *, recorded: bool = True, labelled: int = 1000, faul
     """Windows of two classes; of the rows that they were cut from, so many are labelled and faulty."""
     score, kinds = windows(intercept, 1.0, count=20_000)
     logits = np.stack([np.zeros(len(score)), score], axis=1)
-    return Cases(logits, score, kinds.astype(np.int64), recorded, labelled, faulty)
+    recording = np.arange(len(score)) % 20
+    return Cases(logits, score, kinds.astype(np.int64), recording, recorded, labelled, faulty)
 
 
 def test_probabilities_assume_the_share_of_faults_among_labelled_rows():
@@ -93,6 +94,25 @@ def test_recorded_faults_alone_count_where_there_are_any():
     alone = fit_probabilities([injected])
     assert alone.faults == "injected"
     assert alone.prior == pytest.approx(injected.klass.mean())
+
+
+def test_a_long_recording_that_never_settles_is_one_among_many():
+    """Its windows are labelled normal, score like faults, and are as many as those of all others."""
+    others = cases(-1.0)
+    restless = np.full(len(others.score), 8.0)
+    both = replace(
+        others,
+        logits=np.tile(others.logits, (2, 1)),
+        score=np.concatenate([others.score, restless]),
+        klass=np.concatenate([others.klass, np.zeros(len(restless), np.int64)]),
+        recording=np.concatenate([others.recording, np.full(len(restless), 20)]),
+    )
+    alone, with_it = fit_probabilities([others]).score_slope, fit_probabilities([both]).score_slope
+    # Were its windows to count as many as they are, scores would say next to nothing.
+    faulty = both.klass > 0
+    weights = np.where(faulty, 0.4 / faulty.mean(), 0.6 / (1 - faulty.mean()))
+    _, by_windows = log_odds(both.score, faulty, weights)
+    assert alone > with_it > 0.4 * alone > 4 * by_windows
 
 
 @pytest.mark.parametrize(("faulty", "prior"), [(0, LEAST_PRIOR), (1000, 1 - LEAST_PRIOR)])
