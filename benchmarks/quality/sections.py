@@ -165,8 +165,8 @@ def write_budget(results: Results) -> str:
     )
 
 
-def mean_detected(rates: Mapping[str, float], hard: bool) -> float:
-    """Mean fault detection rate. hard: whether HARD_FAULTS count."""
+def mean_over_faults(rates: Mapping[str, float], hard: bool) -> float:
+    """Mean over faults. hard: whether HARD_FAULTS count."""
     return float(np.mean([rate for fault, rate in rates.items() if hard or int(fault) not in HARD_FAULTS]))
 
 
@@ -188,8 +188,11 @@ def write_detection(results: Results) -> str:
                 [
                     DETECTORS[detector],
                     str(steps),
-                    spread([mean_detected(item.detected, hard=False) for item in rates]),
-                    spread([mean_detected(item.detected, hard=True) for item in rates]),
+                    DASH
+                    if detector == JUDGED_ONLY
+                    else spread([mean_over_faults(item.auc, hard=False) for item in rates]),
+                    spread([mean_over_faults(item.detected, hard=False) for item in rates]),
+                    spread([mean_over_faults(item.detected, hard=True) for item in rates]),
                     spread([float(np.mean(list(item.false_alarms.values()))) for item in rates]),
                 ]
             )
@@ -197,12 +200,24 @@ def write_detection(results: Results) -> str:
                 continue
             by_fault.append([item.detected for item in rates])
             names.append(f"{DETECTORS[detector]}, {steps}")
-    averages.append(["PCA T² or Q of single rows, 11 components", "1", *map(short, SINGLE_ROW_PCA), ".010"])
-    averages.append([NAMES[ALWAYS_ON], DASH, "1.000", "1.000", "1.000"])
+    averages.append(
+        ["PCA T² or Q of single rows, 11 components", "1", DASH, *map(short, SINGLE_ROW_PCA), ".010"]
+    )
+    averages.append([NAMES[ALWAYS_ON], DASH, ".500", "1.000", "1.000", "1.000"])
     faults = list(by_fault[0][0])
     return _join(
         _seeds(found),
-        table(["detector", "steps of a window", "detected, 18 faults", "all 21", "false alarms"], averages),
+        table(
+            [
+                "detector",
+                "steps of a window",
+                "AUC, 18 faults",
+                "detected, 18 faults",
+                "all 21",
+                "false alarms",
+            ],
+            averages,
+        ),
         "Detected, by fault; the number behind a detector is the steps of its window:",
         table(
             ["fault", *names],

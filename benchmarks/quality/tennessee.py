@@ -11,6 +11,7 @@ from benchmarks.quality.protocol import NO_TEST, Protocol, Work, recipe
 from detector import Detector, Ruling, Window
 from detector.detector import in_batches
 from detector.windows import Floats, window_ends, windows_ending_at
+from evaluation.ranking import roc_auc
 from evaluation.reference import REFERENCE_FILE, References, z2
 from evaluation.rivals import MODEL, PCA, Z2
 from history.recording import Recording
@@ -32,11 +33,13 @@ JUDGED_ONLY = "model, judged rows"
 @dataclass(frozen=True, slots=True)
 class Rates:
     """One detector. limit: of its score. detected: share of the rows of each fault above it, by fault.
-    false_alarms: the same of the rows before it that have a score."""
+    false_alarms: the same of the rows before it that have a score. auc: of the rows of a fault that have a
+    score against those before it."""
 
     limit: float
     detected: dict[str, float]
     false_alarms: dict[str, float]
+    auc: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,13 @@ def _rates(scores: Mapping[int, Floats]) -> Rates:
         # A row that is not judged raises no alarm.
         {fault: float(np.mean(rows[FAULT_FROM:] > limit)) for fault, rows in faulty.items()},
         {fault: float(np.mean(rows[np.isfinite(rows)] > limit)) for fault, rows in before.items()},
+        {fault: _auc(rows) for fault, rows in faulty.items()},
     )
+
+
+def _auc(rows: Floats) -> float:
+    scored = np.isfinite(rows)
+    return roc_auc((np.arange(len(rows)) >= FAULT_FROM)[scored], rows[scored])
 
 
 def _measure_classes(work: Work, part: str, chosen: Recipe) -> Classes:

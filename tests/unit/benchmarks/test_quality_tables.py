@@ -7,7 +7,7 @@ from benchmarks.quality.detection import pooled_reliability, summaries
 from benchmarks.quality.figures import DEFAULT, Figures, FileFigures, Share
 from benchmarks.quality.page import BadPage, fill
 from benchmarks.quality.results import ROOT
-from benchmarks.quality.sections import SECTIONS, accuracy, mean_detected, realised
+from benchmarks.quality.sections import SECTIONS, accuracy, mean_over_faults, realised
 from benchmarks.quality.tables import DASH, percent, short, spread, table
 from benchmarks.quality.tennessee import Classes
 from evaluation.detection import FalseAlarms, RowFigures
@@ -104,8 +104,8 @@ def test_probabilities_are_pooled_over_files_before_they_are_measured() -> None:
 
 def test_mean_detection_rate_leaves_out_what_is_hardly_observable() -> None:
     rates = {"1": 1.0, "3": 0.0, "9": 0.1, "15": 0.1, "4": 0.8}
-    assert mean_detected(rates, hard=False) == pytest.approx(0.9)
-    assert mean_detected(rates, hard=True) == pytest.approx(0.4)
+    assert mean_over_faults(rates, hard=False) == pytest.approx(0.9)
+    assert mean_over_faults(rates, hard=True) == pytest.approx(0.4)
 
 
 def test_accuracy_is_the_share_of_rows_on_the_diagonal() -> None:
