@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,16 +108,20 @@ class Rows:
 
     def _whitening(self, seen: Bools) -> Singles:
         """W, with W Wᵀ the inverse covariance of the observed sensors: |x W|² is the distance of x."""
-        return self._kept("whitening", seen)
+        return self._inverses.get(("whitening", seen.tobytes()), lambda: _single(self._root(seen)))
 
     def _precision(self, seen: Bools) -> Singles:
         """The inverse covariance of the observed sensors."""
-        return self._kept("precision", seen)
 
-    def _kept(self, what: str, seen: Bools) -> NDArray[Any]:
-        def make() -> Singles:
-            whitening = np.linalg.inv(np.linalg.cholesky(self.covariance[np.ix_(seen, seen)])).T
-            wanted = whitening if what == "whitening" else whitening @ whitening.T
-            return np.ascontiguousarray(wanted, np.float32)
+        def invert() -> Singles:
+            root = self._root(seen)
+            return _single(root @ root.T)
 
-        return self._inverses.get((what, seen.tobytes()), make)
+        return self._inverses.get(("precision", seen.tobytes()), invert)
+
+    def _root(self, seen: Bools) -> Floats:
+        return np.asarray(np.linalg.inv(np.linalg.cholesky(self.covariance[np.ix_(seen, seen)])).T)
+
+
+def _single(matrix: Floats) -> Singles:
+    return np.ascontiguousarray(matrix, np.float32)

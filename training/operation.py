@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detector.operation import Operation
 from detector.rows import Rows
-from detector.statistics import WindowStatistics, levels, window_statistics
+from detector.statistics import WindowStatistics, window_statistics
 from detector.windows import Bools, Floats, Singles, window_ends, windows_ending_at
 from history import spool
 from training.covariance import linearly_shrunk, quadratically_shrunk
@@ -50,34 +50,37 @@ def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Oper
         roughness_sd=roughness_sd,
         log_error=np.zeros(sensors),
         log_error_sd=np.ones(sensors),
-        rows=_measure_rows(experiments, windows, level),
+        rows=_measure_rows(experiments, windows, full.level, level),
     )
 
 
-def _measure_rows(experiments: Sequence[Experiment], windows: Sequence[Singles], level: Floats) -> Rows:
-    """The covariance from the rows of normal operation, how much sensors disagree from windows of it."""
+def _measure_rows(
+    experiments: Sequence[Experiment], windows: Sequence[Singles], levels: Floats, level: Floats
+) -> Rows:
+    """The covariance from the rows of normal operation, how much sensors disagree from windows of it.
+
+    levels: (windows, sensors), of the windows. level: (sensors,), their mean.
+    """
     normal = np.concatenate([experiment.standardised[experiment.measured] for experiment in experiments])
     unknown = np.zeros(len(level)), np.ones(len(level))
     rows = Rows(level, _covariance(normal, level, quadratically_shrunk), *unknown)
-    found = []
-    for standardised, observed in _blocks(windows):
-        found.append(rows.disagreements(standardised, observed, levels(standardised, observed)))
+    found = [rows.disagreements(filled, seen, levels[block]) for block, filled, seen in _blocks(windows)]
     mean, sd = mean_and_sd(np.concatenate(found), SPREAD_FLOOR)
     return replace(rows, disagreement=mean, disagreement_sd=sd)
 
 
-def _blocks(windows: Sequence[Singles]) -> Iterator[tuple[Singles, Bools]]:
-    """Stacked windows, so many at a time as are held easily: readings, 0 where missing; which are there."""
+def _blocks(windows: Sequence[Singles]) -> Iterator[tuple[slice, Singles, Bools]]:
+    """Windows stacked, some at a time: which these are; readings, 0 where missing; which are there."""
     for block in spool.blocks(len(windows), windows[0].size):
         cut = np.stack(windows[block])
         observed = np.isfinite(cut)
-        yield np.where(observed, cut, np.float32(0)), observed
+        yield block, np.where(observed, cut, np.float32(0)), observed
 
 
 def _statistics(windows: Sequence[Singles], least: int) -> tuple[WindowStatistics, WindowStatistics]:
     """Of full windows, and of the newest `least` steps of each."""
     full, short = [], []
-    for filled, observed in _blocks(windows):
+    for _, filled, observed in _blocks(windows):
         full.append(window_statistics(filled, observed))
         short.append(window_statistics(filled[:, -least:], observed[:, -least:]))
     return _joined(full), _joined(short)
