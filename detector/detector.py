@@ -31,7 +31,7 @@ from detector.scores import (
 from detector.standards import Baselines, Standards
 from detector.statistics import levels, window_statistics
 from detector.verdict import Contribution, DecidedBy, Ruling, Verdict
-from detector.windows import Batch, Bools, Floats, segments, stack, window_ends, windows_ending_at
+from detector.windows import Batch, Bools, Floats, Ints, segments, stack, window_ends, windows_ending_at
 
 # Windows that are run at once where many are to be scored: enough to keep the processor busy, small
 # enough for its cache.
@@ -70,7 +70,8 @@ class Scores:
     deviations from the normal level. combined: the alarm score of both. p_value: of `combined`. NaN
     throughout for a window with nothing observed. batch, outputs: what the network was given and gave.
     sensor_levels: (windows, sensors), mean standardised readings, NaN where not observed or left out.
-    quality: of the readings.
+    steps: (windows,), of how many each window is worth, see `Operation.effective_steps`. quality: of the
+    readings.
     """
 
     probabilities: Floats
@@ -81,6 +82,7 @@ class Scores:
     combined: Floats
     p_value: Floats
     sensor_levels: Floats
+    steps: Ints
     batch: Batch
     outputs: Outputs
     quality: list[Quality]
@@ -132,9 +134,11 @@ class Detector:
         calibration = self.manifest.calibration
         errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
         sensor_levels = levels(outputs.standardised, batch.mask)
-        class_score = standardise_score(classifier_score(outputs.logits), *standards.classifier)
+        steps = self._effective_steps(batch)
+        classifier_level, reconstruction_level = self._baselines.levels(standards, steps)
+        class_score = standardise_score(classifier_score(outputs.logits), *classifier_level)
         error_score = standardise_score(
-            self._reconstruction_score(errors, sensor_levels, batch, outputs), *standards.reconstruction
+            self._reconstruction_score(errors, sensor_levels, steps, batch, outputs), *reconstruction_level
         )
         combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
@@ -146,6 +150,7 @@ class Detector:
             combined=combined,
             p_value=self._p_values(combined, standards.by_asset),
             sensor_levels=sensor_levels,
+            steps=steps,
             batch=batch,
             outputs=outputs,
             quality=self._qualities(windows, batch, standards),
@@ -161,16 +166,23 @@ class Detector:
         return self.operation.evidence(
             window_statistics(readings, mask, level),
             scores.sensor_errors[some],
-            scores.batch.lengths[some],
+            scores.steps[some],
             None if rows is None else rows.disagreements(readings, mask, level),
         )
 
-    def _reconstruction_score(self, errors: Floats, level: Floats, batch: Batch, outputs: Outputs) -> Floats:
+    def _effective_steps(self, batch: Batch) -> Ints:
+        return (
+            batch.lengths if batch.mask is None else self.operation.effective_steps(batch.mask, batch.lengths)
+        )
+
+    def _reconstruction_score(
+        self, errors: Floats, level: Floats, steps: Ints, batch: Batch, outputs: Outputs
+    ) -> Floats:
         rows = self.operation.rows
         return reconstruction_score(
             errors,
             self._typical,
-            self.operation.distances(level, batch.lengths),
+            self.operation.distances(level, steps),
             None if rows is None else rows.distances(outputs.standardised, batch.mask, level),
             scale=self.manifest.calibration.ratio_scale,
         )
@@ -275,7 +287,8 @@ class Detector:
             errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
             sensor_levels = levels(outputs.standardised, batch.mask)
             classifier.append(classifier_score(outputs.logits))
-            reconstruction.append(self._reconstruction_score(errors, sensor_levels, batch, outputs))
+            steps = self._effective_steps(batch)
+            reconstruction.append(self._reconstruction_score(errors, sensor_levels, steps, batch, outputs))
         return np.concatenate(classifier), np.concatenate(reconstruction)
 
     def _standards(self, windows: Sequence[Window]) -> Standards:

@@ -68,18 +68,33 @@ class Level(Struct, frozen=True, forbid_unknown_fields=True):
     sd: Positive
 
 
+class ShorterLevel(Struct, frozen=True, forbid_unknown_fields=True):
+    """How normal windows of fewer steps score, in deviations of full windows from their level.
+
+    steps: of these windows. classifier, reconstruction: of either score, the level that makes it spread as a
+    full window's: (score - mean) / sd (docs/decisions/0040).
+    """
+
+    steps: Annotated[int, Meta(ge=1)]
+    classifier: Level
+    reconstruction: Level
+
+
 class NormalOperation(Struct, frozen=True, forbid_unknown_fields=True):
     """How held-out normal windows score, by one kind of baseline.
 
-    classifier, reconstruction: level of each raw score.
+    classifier, reconstruction: level of each raw score, of full windows.
     scores: ascending combined scores, each window standardised by the level that a caller would have.
     independent_windows: how many of those count as independent, windows that share steps counted once.
+    shorter: of windows with fewer steps, ascending; empty where a window cannot be shorter, and in models
+        from before it was measured, which judge short windows as full ones.
     """
 
     classifier: Level
     reconstruction: Level
     scores: Annotated[list[float], Meta(min_length=1)]
     independent_windows: Annotated[int, Meta(ge=1)]
+    shorter: list[ShorterLevel] = []
 
     @property
     def smallest_false_alarm_rate(self) -> float:
@@ -210,9 +225,15 @@ def parse_manifest(content: bytes, folder: object) -> Manifest:
     if manifest.window.minimum_steps > manifest.window.steps:
         raise ArtefactRefused(folder, "window.minimum_steps exceeds window.steps")
     for by_asset in (False, True):
-        scores = manifest.calibration.normal_operation(by_asset).scores
-        if sorted(scores) != scores:
+        normal = manifest.calibration.normal_operation(by_asset)
+        if sorted(normal.scores) != normal.scores:
             raise ArtefactRefused(folder, "the scores of calibration are not ascending")
+        lengths = [shorter.steps for shorter in normal.shorter] + [manifest.window.steps]
+        if sorted(set(lengths)) != lengths:
+            raise ArtefactRefused(
+                folder,
+                f"the shorter windows of calibration have {lengths[:-1]} steps: not ascending, or full",
+            )
     return manifest
 
 

@@ -13,7 +13,7 @@ from detector.arrays import read_arrays
 from detector.errors import ArtefactRefused
 from detector.inverses import Inverses, groups
 from detector.rows import Rows
-from detector.statistics import WindowStatistics
+from detector.statistics import WindowStatistics, sum_over_steps
 from detector.windows import Bools, Floats, Ints
 
 OPERATION_FILE = "operation.npz"
@@ -32,6 +32,8 @@ _ARRAYS = (
 )
 # Of single rows; models from before they were measured have none of them.
 _ROW_ARRAYS = ("row_covariance", "disagreement", "disagreement_sd")
+# Models from before it was measured have none, and are taken to have missed nothing.
+_COVERAGE = "coverage"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,7 @@ class Operation:
     windows' means, for windows of `steps` and of `minimum_steps`; positive definite.
     scatter, roughness, log_error and their _sd: (sensors,), of the statistics of that name and of the log of
     a sensor's reconstruction error; _sd > 0.
+    coverage: (sensors,), share of a sensor's readings that are usually there, in windows where it has any.
     rows: of single rows; None in models from before docs/decisions/0038.
     """
 
@@ -56,6 +59,7 @@ class Operation:
     roughness_sd: Floats
     log_error: Floats
     log_error_sd: Floats
+    coverage: Floats
     rows: Rows | None = None
     _inverses: Inverses = field(default_factory=Inverses, init=False, repr=False)
     # Of scatter, roughness, log of the error, and disagreement where rows were measured, one after the other,
@@ -78,11 +82,23 @@ class Operation:
         keep("_least", np.full(2 * sensors, -DEVIATION_LIMIT), np.zeros(len(above) * sensors))
         keep("_everywhere", np.ones(sensors, np.bool_))
 
+    def effective_steps(self, mask: Bools, lengths: Ints) -> Ints:
+        """Of how many steps each window is worth, (windows,): its readings, by how many a step usually has.
+
+        mask: bool (windows, steps, sensors), False where a reading is missing or padded. lengths: (windows,),
+        steps. 1 to `lengths`: windows that miss no more than usual are worth all of their steps, and a sensor
+        that has no reading counts for nothing, either way.
+        """
+        count = sum_over_steps(mask)
+        usual = np.where(count > 0, self.coverage, 0.0).sum(axis=1)
+        steps = np.rint(count.sum(axis=1) / np.where(usual > 0, usual, np.inf))
+        return np.asarray(np.minimum(np.maximum(steps, 1.0), lengths), np.int32)
+
     def distances(self, level: Floats, lengths: Ints) -> Floats:
         """Squared distance of each window's level from normal operation, per observed sensor, (windows,).
 
-        level: (windows, sensors), NaN where not observed. lengths: (windows,), steps. About 1 in normal
-        operation, larger is stranger, NaN when nothing was observed.
+        level: (windows, sensors), NaN where not observed. lengths: (windows,), steps, or `effective_steps`.
+        About 1 in normal operation, larger is stranger, NaN when nothing was observed.
         Mahalanobis' distance, Hotelling's T² of the window's mean (Hotelling 1947, Multivariate Quality
         Control): sensors that always move together and now do not are far even where each is in its range.
         Sensors that were not observed are marginalised out.
@@ -158,13 +174,15 @@ class Operation:
         if self.rows is not None:
             of_rows = self.rows.covariance, self.rows.disagreement, self.rows.disagreement_sd
             arrays |= dict(zip(_ROW_ARRAYS, of_rows, strict=True))
+        arrays[_COVERAGE] = self.coverage
         np.savez_compressed(path, steps=self.steps, minimum_steps=self.minimum_steps, **arrays)
 
     @classmethod
     def load(cls, folder: Path, sensors: int) -> "Operation":
         """Raises ArtefactRefused when the file is not what `save` writes for a model of that many sensors."""
-        given = read_arrays(folder, OPERATION_FILE, (*_ARRAYS, "steps", "minimum_steps"), _ROW_ARRAYS)
-        names = [name for name in (*_ARRAYS, *_ROW_ARRAYS) if name in given]
+        shape = ("steps", "minimum_steps")
+        given = read_arrays(folder, OPERATION_FILE, (*_ARRAYS, *shape), _ROW_ARRAYS, (_COVERAGE,))
+        names = [name for name in given if name not in shape]
         try:
             arrays = {name: np.asarray(given[name], np.float64) for name in names}
             steps, minimum_steps = int(given["steps"]), int(given["minimum_steps"])
@@ -176,6 +194,9 @@ class Operation:
                 raise ArtefactRefused(folder, f"{OPERATION_FILE}: {name} should hold {wanted} finite numbers")
         if any((array <= 0).any() for name, array in arrays.items() if name.endswith("_sd")):
             raise ArtefactRefused(folder, f"{OPERATION_FILE}: a spread is not positive")
+        coverage = arrays.setdefault(_COVERAGE, np.ones(sensors))
+        if (coverage <= 0).any() or (coverage > 1).any():
+            raise ArtefactRefused(folder, f"{OPERATION_FILE}: {_COVERAGE} should be above 0 and at most 1")
         for name in (name for name in names if name.endswith("covariance")):
             try:
                 np.linalg.cholesky(arrays[name])

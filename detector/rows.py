@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.imputation import impute
 from detector.inverses import Inverses, groups
-from detector.statistics import FLOOR
+from detector.statistics import FLOOR, sum_over_steps
 from detector.windows import Bools, Floats, Singles
 
 
@@ -20,8 +21,8 @@ class Rows:
 
     Of a window, `standardised` is float32 (windows, steps, sensors); `mask` bool, same shape, False where a
     reading is missing or padded, or None where none is; `levels` (windows, sensors), means of the readings
-    that are there, NaN for a sensor that has none. Such a sensor is marginalised out. A reading that is
-    missing while its sensor has others counts as their mean, and a row without any reading not at all.
+    that are there, NaN for a sensor that has none. What is missing is marginalised out: a sensor for the whole
+    window, or the readings of one row (detector/imputation.py).
     """
 
     level: Floats
@@ -45,15 +46,12 @@ class Rows:
         disagree now this way, now that, leave the mean of the window where it was.
         """
         distances = np.full(len(levels), np.nan)
-        for windows, seen, away, given in self._alike(standardised, mask, levels):
-            count, steps, sensors = away.shape
+        for windows, seen, away, there in self._alike(standardised, mask, levels):
+            count, _, sensors = away.shape
             squares = away.reshape(-1, sensors) @ self._whitening(seen)
             np.square(squares, out=squares)
-            if given is None:
-                total, readings = np.add.reduce(squares.reshape(count, -1), axis=1), steps * sensors
-            else:
-                of_rows = (squares @ np.ones(sensors, np.float32)).reshape(count, steps)
-                total, readings = (of_rows * given).sum(axis=1), given.sum(axis=1) * sensors
+            total = np.add.reduce(squares.reshape(count, -1), axis=1)
+            readings = away[0].size if there is None else np.count_nonzero(there, axis=(1, 2))
             distances[windows] = total / readings
         return distances
 
@@ -66,45 +64,48 @@ class Rows:
         Graphical Models in Applied Multivariate Statistics, 5.8).
         """
         found = np.full(levels.shape, np.nan)
-        for windows, seen, away, given in self._alike(standardised, mask, levels):
+        for windows, seen, away, there in self._alike(standardised, mask, levels):
             count, steps, sensors = away.shape
             precision = self._precision(seen)
+            # 0 for a reading that is missing, which lies where the others expect it.
             squares = np.square(away.reshape(-1, sensors) @ precision).reshape(away.shape)
-            if given is None:
-                mean = np.full(steps, 1.0 / steps) @ squares
-            else:
-                mean = (given[:, None, :] @ squares)[:, 0] / given.sum(axis=1, keepdims=True)
+            readings = float(steps) if there is None else sum_over_steps(there)
             part = np.full((count, len(seen)), np.nan)
-            part[:, seen] = np.log(mean / precision.diagonal() + FLOOR)
+            part[:, seen] = np.log(sum_over_steps(squares) / readings / precision.diagonal() + FLOOR)
             found[windows] = part
         return found
 
     def _alike(
         self, standardised: Singles, mask: Bools | None, levels: Floats
-    ) -> Iterator[tuple[NDArray[np.intp] | slice, Bools, Singles, Floats | None]]:
+    ) -> Iterator[tuple[NDArray[np.intp] | slice, Bools, Singles, Bools | None]]:
         """Windows of the same observed sensors, which share an inverse covariance.
 
         Yields their places (n,), the sensors that they observed (sensors,), how far these are from the level
-        of normal operation, float32 (n, steps, observed), and 1 for each row with a reading, else 0
-        (n, steps); None where all have one.
+        of normal operation, float32 (n, steps, observed), what is missing imputed, and 0 in a row without any
+        reading; and which readings are there, bool, same shape; None for all of them.
         """
         if len(levels) == 0:
             return
         if mask is None:
             yield slice(None), self._everywhere, standardised - self._single_level, None
             return
-        filled = np.where(mask, standardised, levels.astype(np.float32)[:, None, :]) - self._single_level
-        given: Bools = np.any(mask, axis=2)
+        away = np.where(mask, standardised - self._single_level, np.float32(0))
         for windows, seen in groups(np.isfinite(levels)):
             if seen.any():
-                some = filled[windows] if len(windows) < len(levels) else filled
-                rows = given[windows]
-                yield (
-                    windows,
-                    seen,
-                    some if seen.all() else np.ascontiguousarray(some[:, :, seen]),
-                    None if rows.all() else rows.astype(np.float64),
-                )
+                own, there = away[windows], mask[windows]
+                if not seen.all():
+                    own, there = np.ascontiguousarray(own[:, :, seen]), there[:, :, seen]
+                self._impute(own, there, seen)
+                yield windows, seen, own, there
+
+    def _impute(self, away: Singles, there: Bools, seen: Bools) -> None:
+        """Fill the rows, in place, that have some of their readings and miss others."""
+        partly = there.any(axis=2) & ~there.all(axis=2)
+        if partly.any():
+            covariance = self.covariance[np.ix_(seen, seen)]
+            away[partly] = impute(
+                away[partly].astype(np.float64), there[partly], covariance, self._exact(seen)
+            )
 
     def _whitening(self, seen: Bools) -> Singles:
         """W, with W Wᵀ the inverse covariance of the observed sensors: |x W|² is the distance of x."""
@@ -112,12 +113,16 @@ class Rows:
 
     def _precision(self, seen: Bools) -> Singles:
         """The inverse covariance of the observed sensors."""
+        return self._inverses.get(("precision", seen.tobytes()), lambda: _single(self._exact(seen)))
 
-        def invert() -> Singles:
+    def _exact(self, seen: Bools) -> Floats:
+        """The same in float64."""
+
+        def invert() -> Floats:
             root = self._root(seen)
-            return _single(root @ root.T)
+            return np.asarray(root @ root.T)
 
-        return self._inverses.get(("precision", seen.tobytes()), invert)
+        return self._inverses.get(("exact", seen.tobytes()), invert)
 
     def _root(self, seen: Bools) -> Floats:
         return np.asarray(np.linalg.inv(np.linalg.cholesky(self.covariance[np.ix_(seen, seen)])).T)

@@ -1,4 +1,4 @@
-"""By what each window of a batch is judged: the baseline of its asset, or the model's own."""
+"""By what each window of a batch is judged: the baseline of its asset, or the model's own; and its length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.baseline import Baseline
+from detector.lengths import Levels, ShorterLevels
 from detector.manifest import Level, Manifest
-from detector.windows import Bools, Floats
-
-Levels = tuple[Floats, Floats]
+from detector.windows import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,8 @@ class Standards:
 
     center, scale: (1 or windows, sensors), engineering units. left_out: bool, same shape: sensors that are
     not judged. shift: how far each asset's centre lies from the model's, same shape; None for the model's.
-    classifier, reconstruction: mean and deviation, each (1 or windows,), of that raw score on normal windows.
+    classifier, reconstruction: mean and deviation, each (1 or windows,), of that raw score on full normal
+    windows.
     by_asset: bool (windows,), which have a baseline; None where none has.
     leaves_out: whether any sensor is left out.
     """
@@ -41,6 +41,9 @@ class Baselines:
         self._left_out = np.array([not sensor.scored for sensor in manifest.sensors])
         self._of_model = manifest.calibration.normal_operation(by_asset=False)
         self._of_assets = manifest.calibration.normal_operation(by_asset=True)
+        self._steps = manifest.window.steps
+        self._shorter_by_model = ShorterLevels(self._of_model, self._steps)
+        self._shorter_by_asset = ShorterLevels(self._of_assets, self._steps)
         self._own = Standards(
             self._center[None],
             self._scale[None],
@@ -68,6 +71,24 @@ class Baselines:
             np.array([each is not None for each in baselines]),
             bool(left_out.any()),
         )
+
+    def levels(self, standards: Standards, lengths: Ints) -> tuple[Levels, Levels]:
+        """Mean and deviation of either raw score on normal windows of these lengths, (windows,) steps.
+
+        Returns those of the classifier's and of the reconstruction's, each (1 or windows,).
+        """
+        full = standards.classifier, standards.reconstruction
+        if not self._shorter_by_model.measured or (lengths == self._steps).all():
+            return full
+        by_model = self._shorter_by_model.of(lengths, *full)
+        if standards.by_asset is None:
+            return by_model
+        by_asset = self._shorter_by_asset.of(lengths, *full)
+        classifier, reconstruction = (
+            (np.where(standards.by_asset, own[0], other[0]), np.where(standards.by_asset, own[1], other[1]))
+            for own, other in zip(by_asset, by_model, strict=True)
+        )
+        return classifier, reconstruction
 
     def center(self, baseline: Baseline | None) -> Floats:
         """(sensors,)."""

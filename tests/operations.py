@@ -38,5 +38,6 @@ def any_operation(rng: np.random.Generator, sensors: int = 4) -> Operation:
         roughness_sd=rng.uniform(0.2, 2, sensors),
         log_error=rng.normal(size=sensors),
         log_error_sd=rng.uniform(0.2, 2, sensors),
+        coverage=np.ones(sensors),
         rows=rows,
     )

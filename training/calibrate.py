@@ -8,14 +8,22 @@ import msgspec
 import numpy as np
 
 from detector.artefact import Artefact
+from detector.baseline import Baseline
 from detector.detector import Detector, Window, in_batches
-from detector.manifest import Calibration, Level, Manifest, NormalOperation, ProbabilityCalibration
+from detector.manifest import (
+    Calibration,
+    Level,
+    Manifest,
+    NormalOperation,
+    ProbabilityCalibration,
+    ShorterLevel,
+)
 from detector.operation import Operation, log_error
 from detector.scores import combine, sensor_errors, standardise_score
 from detector.windows import Floats
 from training.dataset import NORMAL
 from training.errors import NotEnoughData
-from training.held_out import HeldOut, commission_recordings, commissioning_rows, cut_windows
+from training.held_out import HeldOut, commission_recordings, cut_windows, to_commission
 from training.operation import SPREAD_FLOOR, mean_and_sd
 from training.probability import Cases, fit_probabilities, gather
 from training.recipe import Recipe
@@ -26,14 +34,28 @@ MOST_SCORES = 2000
 DEFAULT_FALSE_ALARM_RATE = 0.05
 
 
+# Lengths below a full window's that levels are measured at, and windows of one recording that are enough.
+SHORTER_LENGTHS, MOST_SHORTENED = 3, 300
+# Shares of normal windows that score below where short and full ones are made alike: half of them, and so
+# many that budgets of some percent lie near.
+ALIKE_AT = (0.5, 0.9)
+
+
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Raw scores of the normal windows of one recording. independent: how many of them share no step."""
+    """Raw scores of the normal windows of one recording.
+
+    classifier, reconstruction: (windows,). level: by which both are standardised.
+    independent: how many of the windows share no step. shorter: by steps, both raw scores of the newest steps
+    of every `stride`-th window.
+    """
 
     classifier: Floats
     reconstruction: Floats
     level: tuple[Level, Level]
     independent: int
+    shorter: dict[int, tuple[Floats, Floats]]
+    stride: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +120,7 @@ def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.
         cut_windows(
             experiment,
             recipe,
-            commissioning_rows(experiment, recipe) if per_asset else 0,
+            to_commission(experiment, recipe) if per_asset else 0,
             rehearsal.most_of_each,
         )
         for experiment in rehearsal.held_out
@@ -168,25 +190,42 @@ def _errors(detector: Detector, cuts: Sequence[HeldOut]) -> Floats:
 
 
 def _by_model(detector: Detector, cuts: Sequence[HeldOut]) -> list[_Scored]:
-    raw = [
-        (*detector.raw_scores([Window(w) for w in cut.normal]), cut.independent) for cut in cuts if cut.normal
-    ]
+    cuts = [cut for cut in cuts if cut.normal]
+    raw = [detector.raw_scores([Window(w) for w in cut.normal]) for cut in cuts]
     level = (
-        _level(np.concatenate([classifier for classifier, _, _ in raw])),
-        _level(np.concatenate([reconstruction for _, reconstruction, _ in raw])),
+        _level(np.concatenate([classifier for classifier, _ in raw])),
+        _level(np.concatenate([reconstruction for _, reconstruction in raw])),
     )
-    return [_Scored(classifier, reconstruction, level, count) for classifier, reconstruction, count in raw]
+    return [
+        _Scored(*scores, level, cut.independent, *_shorter(detector, cut.normal, None))
+        for scores, cut in zip(raw, cuts, strict=True)
+    ]
 
 
 def _by_asset(detector: Detector, commissioned: Sequence[HeldOut]) -> list[_Scored]:
     scored = []
     for cut in commissioned:
-        classifier, reconstruction = detector.raw_scores([Window(w, cut.baseline) for w in cut.normal])
         own = cut.baseline
         if own is not None and own.classifier is not None and own.reconstruction is not None:
+            raw = detector.raw_scores([Window(w, own) for w in cut.normal])
             level = own.classifier, own.reconstruction
-            scored.append(_Scored(classifier, reconstruction, level, cut.independent))
+            scored.append(_Scored(*raw, level, cut.independent, *_shorter(detector, cut.normal, own)))
     return scored
+
+
+def _shorter(
+    detector: Detector, windows: Sequence[Floats], baseline: Baseline | None
+) -> tuple[dict[int, tuple[Floats, Floats]], int]:
+    """Raw scores of some of these windows when only their newest steps are there, by steps; and every which."""
+    shape = detector.manifest.window
+    lengths = np.geomspace(shape.minimum_steps, shape.steps, SHORTER_LENGTHS + 1).round().astype(int)
+    stride = -(-len(windows) // MOST_SHORTENED)
+    scores = {
+        steps: detector.raw_scores([Window(values[-steps:], baseline) for values in windows[::stride]])
+        for steps in np.unique(lengths).tolist()
+        if steps < shape.steps
+    }
+    return scores, stride
 
 
 def _table(scored: Sequence[_Scored], classifier_weight: float) -> NormalOperation:
@@ -195,16 +234,49 @@ def _table(scored: Sequence[_Scored], classifier_weight: float) -> NormalOperati
     Every recording counts alike, however long: recordings are exchangeable, their windows are not (Dunn,
     Wasserman and Ramdas 2022, Distribution-Free Prediction Sets for Two-Layer Hierarchical Models).
     """
-    parts = [_combined(part, classifier_weight) for part in scored]
-    combined = np.concatenate(parts)
-    weights = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in parts])
-    order = np.argsort(combined, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
-    count = min(MOST_SCORES, len(combined))
+    ordered, reached = _ordered([_combined(part, classifier_weight) for part in scored])
+    count = min(MOST_SCORES, len(ordered))
     # The score below which each equal share of the weight lies.
     places = np.searchsorted(reached, (np.arange(count) + 0.5) / count - 1e-12)
-    scores = [float(f"{score:.6g}") for score in combined[order][places].tolist()]
-    return NormalOperation(*_mean_levels(scored), scores, _effective([part.independent for part in scored]))
+    return NormalOperation(
+        *_mean_levels(scored),
+        [float(f"{score:.6g}") for score in ordered[places].tolist()],
+        _effective([part.independent for part in scored]),
+        [
+            ShorterLevel(steps, _shorter_level(scored, steps, 0), _shorter_level(scored, steps, 1))
+            for steps in scored[0].shorter
+        ],
+    )
+
+
+def _shorter_level(scored: Sequence[_Scored], steps: int, which: int) -> Level:
+    """What makes either score (0 the classifier's, 1 the reconstruction's) of windows of so many steps spread
+    as that of the full windows whose ends they are: equal at the shares ALIKE_AT."""
+
+    def quantiles(raw: Iterable[Floats]) -> list[float]:
+        levels = [part.level[which] for part in scored]
+        standard = [
+            standardise_score(scores, np.array(level.mean), np.array(level.sd))
+            for scores, level in zip(raw, levels, strict=True)
+        ]
+        ordered, reached = _ordered(standard)
+        return [float(ordered[np.searchsorted(reached, share - 1e-12)]) for share in ALIKE_AT]
+
+    full = quantiles((part.classifier, part.reconstruction)[which][:: part.stride] for part in scored)
+    short = quantiles(part.shorter[steps][which] for part in scored)
+    ratio = max(short[1] - short[0], 1e-3) / max(full[1] - full[0], 1e-3)
+    return Level(short[0] - ratio * full[0], ratio)
+
+
+def _ordered(parts: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Values of all recordings, ascending, and the share of the weight that is reached with each.
+
+    parts: of each recording; all recordings weigh alike.
+    """
+    values = np.concatenate(parts)
+    weights = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in parts])
+    order = np.argsort(values, kind="stable")
+    return values[order], np.cumsum(weights[order]) / weights.sum()
 
 
 def _effective(independent: Sequence[int]) -> int:

@@ -23,6 +23,13 @@ OTHER_CLASS = "other"
 MOST_READINGS = 1 << 22
 # Rows in succession that are measured, where not all are.
 STRETCH_ROWS = 1000
+# Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
+COMMISSIONING_SHARE = 2 / 3
+# Rows behind those whose mean is known well enough.
+MOST_LATER_ROWS = 10_000
+# Recordings are machines of their own where their first rows foretell the mean of the later ones with less
+# than this share of the squared error that the other recordings have.
+OWN_ERROR_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,11 @@ def own_baseline(
         return None
 
 
+def commissioning_rows(normal_rows: int, recipe: Recipe) -> int:
+    """Rows that an asset is commissioned from; of a short recording so many that a third is left to judge."""
+    return min(recipe.baseline_rows, round(normal_rows * COMMISSIONING_SHARE))
+
+
 def _recovery_rows(recipe: Recipe) -> int:
     return round(recipe.recovery_windows * recipe.window_steps)
 
@@ -196,14 +208,35 @@ def _recovery_rows(recipe: Recipe) -> int:
 def _per_asset(recordings: Sequence[Recording], classes: tuple[str, ...], recipe: Recipe) -> bool:
     if recipe.baseline != "auto":
         return recipe.baseline == "asset"
-    measured = []
+    first, rest, scales = [], [], []
     for recording in recordings:
-        rows = np.flatnonzero(row_states(recording, classes, 0) == NORMAL)[: recipe.baseline_rows]
-        if len(rows) >= recipe.baseline_rows // 2:
-            measured.append(measure(recording.values[rows])[:2])
-    if len(measured) < 3:
+        rows = np.flatnonzero(row_states(recording, classes, 0) == NORMAL)
+        own = commissioning_rows(len(rows), recipe)
+        if own < recipe.baseline_rows // 3:
+            continue
+        center, scale, _ = measure(recording.values[rows[:own]])
+        later = rows[own :: max(1, (len(rows) - own) // MOST_LATER_ROWS)]
+        first.append(center)
+        scales.append(scale)
+        rest.append(measure(recording.values[later])[0])
+    if len(first) < 3:
         return False
-    centers, scales = np.stack([m[0] for m in measured]), np.stack([m[1] for m in measured])
-    with np.errstate(invalid="ignore"):
-        between = np.nanstd(centers, axis=0) / np.nanmedian(scales, axis=0)
-    return bool(np.nanmedian(between) > 1.0)
+    return _differ(np.stack(first), np.stack(rest), np.stack(scales))
+
+
+def _differ(first: Floats, rest: Floats, scales: Floats) -> bool:
+    """Whether recordings differ as machines do, and not as the days of one machine do.
+
+    first, rest: (recordings, sensors), means of the rows that an asset would be commissioned from, and of the
+    later ones; NaN where never observed. scales: same shape, deviations of the first.
+    Their centres must differ by more than one deviation; and the later rows must lie far nearer to the first
+    ones than to the other recordings: a slow machine is elsewhere every day, and then its first rows tell
+    nothing of its later ones.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = np.nanstd(first, axis=0) / np.nanmedian(scales, axis=0)
+        others = (np.nansum(rest, axis=0) - np.nan_to_num(rest)) / (np.isfinite(rest).sum(axis=0) - 1)
+        by_own = np.nansum(np.square(rest - first), axis=0)
+        by_others = np.nansum(np.square(rest - others), axis=0)
+        share = np.where(by_others > 0, by_own / by_others, np.nan)
+    return bool(np.nanmedian(between) > 1.0 and np.nanmedian(share) < OWN_ERROR_SHARE)

@@ -203,16 +203,16 @@ def _features(graph: Graph, layer: Any) -> str:
     graph.node("Mul", ["features.step_squared", "features.pairs"], "features.change_given")
     mean("features.change_given", "features.moves", "features.change")
 
-    graph.node("Sub", ["features.readings", "features.level"], "features.from_level")
-    graph.node("Mul", ["features.from_level", "flags"], "features.offsets")
-    graph.node("MatMul", ["features.offsets", "features.conditioning"], "features.residuals")
+    graph.node("Sub", ["features.mean", "features.level"], "features.shift")
+    graph.node("Min", ["features.seen", "one"], "features.any_seen")
+    graph.node("Mul", ["features.shift", "features.any_seen"], "features.levels")
+    graph.node("Unsqueeze", ["features.levels", "axis_1"], "features.levels_by_step")
+    graph.node("Add", ["features.away", "features.levels_by_step"], "features.filled")
+    graph.node("MatMul", ["features.filled", "features.conditioning"], "features.residuals")
     graph.node("Mul", ["features.residuals", "features.residuals"], "features.residuals_squared")
     graph.node("Mul", ["features.residuals_squared", "flags"], "features.residuals_given")
     mean("features.residuals_given", "features.seen", "features.residual")
 
-    graph.node("Sub", ["features.mean", "features.level"], "features.shift")
-    graph.node("Min", ["features.seen", "one"], "features.any_seen")
-    graph.node("Mul", ["features.shift", "features.any_seen"], "features.levels")
     graph.node("MatMul", ["features.levels", "features.whitening"], "features.decorrelated")
     graph.node(
         "Concat", ["features.variance", "features.change", "features.residual"], "features.squares", axis=1

@@ -20,8 +20,8 @@ class WindowFeatures(layers.Layer):  # type: ignore[misc]
     Inputs: standardised float32 and observed bool (windows, steps, sensors).
     Output (windows, 5 × sensors + 4): each sensor's level; the levels decorrelated and brought to unit
     variance, so that a broken correlation shows as plainly as a shift; scatter; roughness; by how much it
-    disagrees with the others of its row (detector/rows.py; a reading that is missing counts as lying at its
-    level); and the log of the mean square of the last four. All squashed by asinh, which is a logarithm far
+    disagrees with the others of its row (detector/rows.py; but a reading that is missing counts as the mean of
+    those that are there, or as the sensor's level if none is); and the log of the mean square of the last four. All squashed by asinh, which is a logarithm far
     out and changes nothing near 0: beyond the faults that were injected the head goes on as it began.
     Its weights are measured on normal operation (`adapt`), not learnt.
     """
@@ -66,11 +66,11 @@ class WindowFeatures(layers.Layer):  # type: ignore[misc]
         change = ops.sum(ops.square(readings[:, 1:] - readings[:, :-1]) * pairs, axis=1)
         change = change / ops.maximum(moves, 1.0)
 
-        off = (readings - self.level) * seen
-        residual = ops.square(ops.matmul(off, self.conditioning)) * seen
+        level = (mean - self.level) * ops.minimum(count, 1.0)
+        filled = away + ops.expand_dims(level, 1)
+        residual = ops.square(ops.matmul(filled, self.conditioning)) * seen
         residual = ops.sum(residual, axis=1) / ops.maximum(count, 1.0)
 
-        level = (mean - self.level) * ops.minimum(count, 1.0)
         decorrelated = ops.matmul(level, self.whitening)
         spreads = ops.log(ops.concatenate([variance, change, residual], axis=-1) + FLOOR)
         known = ops.minimum(ops.concatenate([moves, moves, count], axis=-1), 1.0)

@@ -11,11 +11,8 @@ from detector.detector import Detector
 from detector.errors import BaselineRefused
 from detector.windows import Floats, window_ends, windows_ending_at
 from history.recording import UNLABELLED
-from training.dataset import NORMAL, UNUSED, Experiment, wholly_normal
+from training.dataset import NORMAL, UNUSED, Experiment, commissioning_rows, wholly_normal
 from training.recipe import Recipe
-
-# Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
-COMMISSIONING_SHARE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +64,9 @@ def cut_windows(experiment: Experiment, recipe: Recipe, skip: int, most_windows:
     )
 
 
-def commissioning_rows(experiment: Experiment, recipe: Recipe) -> int:
-    """Rows that an asset is commissioned from; of a short recording so many that a third is left to judge."""
-    normal = int((experiment.state == NORMAL).sum())
-    return min(recipe.baseline_rows, round(normal * COMMISSIONING_SHARE))
+def to_commission(experiment: Experiment, recipe: Recipe) -> int:
+    """Normal rows of a recording that its asset is commissioned from."""
+    return commissioning_rows(int((experiment.state == NORMAL).sum()), recipe)
 
 
 def commission_recordings(
@@ -80,7 +76,7 @@ def commission_recordings(
     the rest. Those that are too short for it are left out."""
     commissioned: list[HeldOut] = []
     for experiment in experiments:
-        skip = commissioning_rows(experiment, recipe)
+        skip = to_commission(experiment, recipe)
         rows = np.flatnonzero(experiment.state == NORMAL)[:skip]
         cut = cut_windows(experiment, recipe, skip, most_windows)
         if len(rows) < LEAST_ROWS or not cut.normal:

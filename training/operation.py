@@ -50,6 +50,7 @@ def measure_operation(experiments: Sequence[Experiment], recipe: Recipe) -> Oper
         roughness_sd=roughness_sd,
         log_error=np.zeros(sensors),
         log_error_sd=np.ones(sensors),
+        coverage=_coverage(windows),
         rows=_measure_rows(experiments, windows, full.level, level),
     )
 
@@ -84,6 +85,16 @@ def _statistics(windows: Sequence[Singles], least: int) -> tuple[WindowStatistic
         full.append(window_statistics(filled, observed))
         short.append(window_statistics(filled[:, -least:], observed[:, -least:]))
     return _joined(full), _joined(short)
+
+
+def _coverage(windows: Sequence[Singles]) -> Floats:
+    """Share of each sensor's readings that are there, (sensors,), in windows where it has any; 1 if in none."""
+    there, possible = np.zeros(windows[0].shape[1]), np.zeros(windows[0].shape[1])
+    for _, _, observed in _blocks(windows):
+        count = observed.sum(axis=1)
+        there += count.sum(axis=0)
+        possible += np.where(count > 0, observed.shape[1], 0).sum(axis=0)
+    return np.where(possible > 0, there / np.maximum(possible, 1), 1.0)
 
 
 def _joined(parts: Sequence[WindowStatistics]) -> WindowStatistics:

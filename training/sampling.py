@@ -19,6 +19,8 @@ from training.smoothing import offset_deviations
 # Share of injected faults that are active from the first step of the window.
 ACTIVE_FROM_START = 0.4
 KINDS = tuple(FAULTS)
+# Share of its sensors, readings or rows that a window loses at most, where it loses any.
+MOST_LOST = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,12 @@ class WindowSampler:
         target = values.copy()
         wanted = observed.copy()
         wanted[:recorded] = False
+        kept = self._kept(windows, values.shape[1:])
         for window in range(recorded, recorded + injected):
-            inject(values[window], observed[window], recipe.fault_size, rng)
-        values[~observed] = 0.0
-        observed &= self._kept(windows, values.shape[1:])
+            _, sensors = inject(values[window], observed[window], recipe.fault_size, rng)
+            if not (observed[window][:, sensors] & kept[window][:, sensors]).any():
+                klass[window] = NORMAL  # as far as anyone can see
+        observed &= kept
         values[~observed] = 0.0
         clip = np.float32(recipe.input_clip)
         return self._shortened(
@@ -135,14 +139,19 @@ class WindowSampler:
         )
 
     def _kept(self, windows: int, shape: tuple[int, ...]) -> Bools:
-        """Readings that stay when some windows lose a sensor and some lose readings here and there."""
+        """Readings that stay when some windows lose sensors, and some lose readings here and there, or rows:
+        up to MOST_LOST of them, so that the head takes gaps for no fault."""
         rng, share = self._rng, self._recipe.missing_share
         kept = np.ones((windows, *shape), np.bool_)
-        losing = rng.random((2, windows)) < share
-        if shape[1] > 1:
-            dead = losing[0, :, None] & (rng.random((windows, shape[1])) < 1.0 / shape[1])
-            kept &= ~dead[:, None, :]
-        kept &= ~(losing[1, :, None, None] & (rng.random((windows, *shape)) < 0.2))
+        losing = rng.random((3, windows)) < share
+        lost = rng.uniform(0.0, MOST_LOST, (3, windows))
+        for window in np.flatnonzero(losing.any(axis=0)).tolist():
+            of_sensors, of_readings, of_rows = np.where(losing[:, window], lost[:, window], 0.0)
+            dead = rng.random(shape[1]) < max(of_sensors, 1.0 / shape[1] if losing[0, window] else 0.0)
+            if shape[1] > 1 and not dead.all():
+                kept[window, :, dead] = False
+            kept[window] &= rng.random(shape) >= of_readings
+            kept[window] &= rng.random((shape[0], 1)) >= of_rows
         return kept
 
     def _shortened(self, batch: TrainingBatch) -> TrainingBatch:
