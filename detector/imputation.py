@@ -53,7 +53,7 @@ def _solve(matrix: Floats, part: Bools, wanted: Floats) -> Floats:
 
 
 def _alike(sizes: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], int]]:
-    """Rows whose systems are of similar size, some at a time: their places, and the largest size. None of 0."""
+    """Rows whose systems are of similar size, but for 0, some at a time: their places, the largest size."""
     order = np.argsort(sizes, kind="stable")
     start = int(np.searchsorted(sizes[order], 1))
     while start < len(order):

@@ -23,14 +23,14 @@ class ShorterLevels:
         self._classifier = _table([*(each.classifier for each in measured), full])
         self._reconstruction = _table([*(each.reconstruction for each in measured), full])
 
-    def of(self, lengths: Ints, classifier: Levels, reconstruction: Levels) -> tuple[Levels, Levels]:
-        """Levels of both raw scores for windows of these lengths, each (windows,), from those of full windows.
+    def of(self, steps: Ints, classifier: Levels, reconstruction: Levels) -> tuple[Levels, Levels]:
+        """Levels of both raw scores for windows of so many steps, each (windows,), from those of full ones.
 
-        lengths: (windows,), steps. classifier, reconstruction: mean and deviation, each (1 or windows,).
-        Between two lengths that were measured it is interpolated, along the logarithm of the steps; below the
-        least of them its own holds.
+        steps: (windows,), of how many each window is worth (`Operation.effective_steps`). classifier,
+        reconstruction: mean and deviation, each (1 or windows,). Between two lengths that were measured it is
+        interpolated, along the logarithm of the steps; below the least of them its own holds.
         """
-        places = np.log(lengths)
+        places = np.log(steps)
         return (
             self._moved(places, self._classifier, classifier),
             self._moved(places, self._reconstruction, reconstruction),

@@ -21,8 +21,8 @@ class Rows:
 
     Of a window, `standardised` is float32 (windows, steps, sensors); `mask` bool, same shape, False where a
     reading is missing or padded, or None where none is; `levels` (windows, sensors), means of the readings
-    that are there, NaN for a sensor that has none. What is missing is marginalised out: a sensor for the whole
-    window, or the readings of one row (detector/imputation.py).
+    that are there, NaN for a sensor that has none. What is missing is marginalised out: a sensor for the
+    whole window, or the readings of one row (detector/imputation.py).
     """
 
     level: Floats
@@ -50,7 +50,7 @@ class Rows:
             count, _, sensors = away.shape
             squares = away.reshape(-1, sensors) @ self._whitening(seen)
             np.square(squares, out=squares)
-            total = np.add.reduce(squares.reshape(count, -1), axis=1)
+            total = np.add.reduce(squares.reshape(count, -1), axis=1).astype(np.float64)
             readings = away[0].size if there is None else np.count_nonzero(there, axis=(1, 2))
             distances[windows] = total / readings
         return distances

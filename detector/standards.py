@@ -1,4 +1,4 @@
-"""By what each window of a batch is judged: the baseline of its asset, or the model's own; and its length."""
+"""By what each window of a batch is judged: its asset's baseline or the model's own, and what it holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,18 +72,18 @@ class Baselines:
             bool(left_out.any()),
         )
 
-    def levels(self, standards: Standards, lengths: Ints) -> tuple[Levels, Levels]:
-        """Mean and deviation of either raw score on normal windows of these lengths, (windows,) steps.
+    def levels(self, standards: Standards, steps: Ints) -> tuple[Levels, Levels]:
+        """Mean and deviation of either raw score on normal windows that are worth so many steps, (windows,).
 
         Returns those of the classifier's and of the reconstruction's, each (1 or windows,).
         """
         full = standards.classifier, standards.reconstruction
-        if not self._shorter_by_model.measured or (lengths == self._steps).all():
+        if not self._shorter_by_model.measured or (steps == self._steps).all():
             return full
-        by_model = self._shorter_by_model.of(lengths, *full)
+        by_model = self._shorter_by_model.of(steps, *full)
         if standards.by_asset is None:
             return by_model
-        by_asset = self._shorter_by_asset.of(lengths, *full)
+        by_asset = self._shorter_by_asset.of(steps, *full)
         classifier, reconstruction = (
             (np.where(standards.by_asset, own[0], other[0]), np.where(standards.by_asset, own[1], other[1]))
             for own, other in zip(by_asset, by_model, strict=True)

@@ -216,7 +216,7 @@ def _by_asset(detector: Detector, commissioned: Sequence[HeldOut]) -> list[_Scor
 def _shorter(
     detector: Detector, windows: Sequence[Floats], baseline: Baseline | None
 ) -> tuple[dict[int, tuple[Floats, Floats]], int]:
-    """Raw scores of some of these windows when only their newest steps are there, by steps; and every which."""
+    """Raw scores when only the newest steps of a window are there, by steps; of every which window."""
     shape = detector.manifest.window
     lengths = np.geomspace(shape.minimum_steps, shape.steps, SHORTER_LENGTHS + 1).round().astype(int)
     stride = -(-len(windows) // MOST_SHORTENED)

@@ -20,9 +20,10 @@ class WindowFeatures(layers.Layer):  # type: ignore[misc]
     Inputs: standardised float32 and observed bool (windows, steps, sensors).
     Output (windows, 5 × sensors + 4): each sensor's level; the levels decorrelated and brought to unit
     variance, so that a broken correlation shows as plainly as a shift; scatter; roughness; by how much it
-    disagrees with the others of its row (detector/rows.py; but a reading that is missing counts as the mean of
-    those that are there, or as the sensor's level if none is); and the log of the mean square of the last four. All squashed by asinh, which is a logarithm far
-    out and changes nothing near 0: beyond the faults that were injected the head goes on as it began.
+    disagrees with the others of its row (detector/rows.py; but a reading that is missing counts as the mean
+    of those that are there, or as the sensor's level if none is); and the log of the mean square of the last
+    four. All squashed by asinh, which is a logarithm far out and changes nothing near 0: beyond the faults
+    that were injected the head goes on as it began.
     Its weights are measured on normal operation (`adapt`), not learnt.
     """
 

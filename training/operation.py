@@ -88,7 +88,7 @@ def _statistics(windows: Sequence[Singles], least: int) -> tuple[WindowStatistic
 
 
 def _coverage(windows: Sequence[Singles]) -> Floats:
-    """Share of each sensor's readings that are there, (sensors,), in windows where it has any; 1 if in none."""
+    """Share of each sensor's readings that are there, (sensors,), in windows where it has any; else 1."""
     there, possible = np.zeros(windows[0].shape[1]), np.zeros(windows[0].shape[1])
     for _, _, observed in _blocks(windows):
         count = observed.sum(axis=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality import gaps
 from benchmarks.quality.contributions import Hits
 from benchmarks.quality.detection import (
     DETECTION_HEAD,
@@ -165,6 +166,40 @@ def write_budget(results: Results) -> str:
     )
 
 
+def write_gaps(results: Results) -> str:
+    found = [parts[""].gaps for parts in results.of(UNLABELLED, Unlabelled).values()]
+    rows = []
+    for name in gaps.CUTS:
+        held = [by_cut[name] for by_cut in found]
+        rows.append(
+            [
+                name,
+                *(
+                    spread([item.alarms[str(budget)] / item.normal for item in held])
+                    for budget in gaps.BUDGETS
+                ),
+                spread([item.found / item.faulty for item in held]),
+                spread([item.auc for item in held]),
+                spread(
+                    [item.cannot_judge / (item.normal + item.faulty + item.cannot_judge) for item in held]
+                ),
+            ]
+        )
+    head = [
+        "of a window there is",
+        *(f"alarms on normal windows at {percent(budget)}" for budget in gaps.BUDGETS),
+        f"faulty windows found at {percent(gaps.FOUND_AT)}",
+        "AUC",
+        "cannot be judged",
+    ]
+    whole = found[0]["all of it"]
+    return _join(
+        f"{_seeds(results.of(UNLABELLED, Unlabelled))} {whole.normal} windows ahead of the faults, "
+        f"{whole.faulty} that end in one.",
+        table(head, rows),
+    )
+
+
 def mean_over_faults(rates: Mapping[str, float], hard: bool) -> float:
     """Mean over faults. hard: whether HARD_FAULTS count."""
     return float(np.mean([rate for fault, rate in rates.items() if hard or int(fault) not in HARD_FAULTS]))
@@ -319,6 +354,7 @@ SECTIONS = (
     Section("skab-labelled-5fold", (FIVE_FOLD,), write_labelled(FIVE_FOLD)),
     Section("skab-labelled-leave-folder-out", (LEAVE_FOLDER_OUT,), write_labelled(LEAVE_FOLDER_OUT)),
     Section("alarm-budget", (UNLABELLED, FIVE_FOLD, LEAVE_FOLDER_OUT), write_budget),
+    Section("gaps", (UNLABELLED,), write_gaps),
     Section("tennessee-fault-detection", (FAULT_DETECTION,), write_detection),
     Section("tennessee-classes", (CLASSES,), write_classes),
     Section("nab-machine-temperature", (MACHINE_TEMPERATURE,), write_machine_temperature),

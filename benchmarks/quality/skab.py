@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality import contributions, datasets, figures
+from benchmarks.quality import contributions, datasets, figures, gaps
 from benchmarks.quality.contributions import Hits
 from benchmarks.quality.figures import Figures
+from benchmarks.quality.gaps import Held
 from benchmarks.quality.protocol import NO_TEST, Protocol, Work, recipe
 from detector import Detector, Window
 from detector.windows import segments, window_ends, windows_ending_at
@@ -27,6 +28,7 @@ HELD_OUT_STRIDE = 10
 class Unlabelled:
     figures: Figures
     contributions: dict[str, Hits]
+    gaps: dict[str, Held]
 
 
 def folds(recordings: Sequence[Recording]) -> list[list[Recording]]:
@@ -49,9 +51,12 @@ def _measure_unlabelled(work: Work, part: str, chosen: Recipe) -> Unlabelled:
     detector = work.train(first, chosen)
     measured = figures.measure(detector, recordings, BASELINE_ROWS, work.report)
     work.report(("stage", "Putting faults in"))
-    windows = [window for recording in recordings for window in _held_out(detector, recording)]
-    rng = np.random.default_rng([chosen.seed, 8])
-    return Unlabelled(measured, contributions.measure(detector, windows, 1, rng))
+    normal = [window for recording in recordings for window in _windows(detector, recording, faulty=False)]
+    faulty = [window for recording in recordings for window in _windows(detector, recording, faulty=True)]
+    hits = contributions.measure(detector, normal, 1, np.random.default_rng([chosen.seed, 8]))
+    work.report(("stage", "Making gaps"))
+    held = gaps.measure(detector, normal, faulty, np.random.default_rng([chosen.seed, 9]))
+    return Unlabelled(measured, hits, held)
 
 
 def _measure_fold(work: Work, part: str, chosen: Recipe) -> Figures:
@@ -68,16 +73,21 @@ def _measure_folder(work: Work, part: str, chosen: Recipe) -> Figures:
     return figures.measure(detector, held_out, BASELINE_ROWS, work.report)
 
 
-def _held_out(detector: Detector, recording: Recording) -> list[Window]:
-    """Full windows of normal operation that the network has not seen, judged by the asset's baseline."""
+def _windows(detector: Detector, recording: Recording, faulty: bool) -> list[Window]:
+    """Full windows that the network has not seen, judged by the asset's baseline: of normal operation ahead
+    of the fault, or such as end in it."""
     values, stamps, shape = recording.values, recording.timestamps, detector.manifest.window
     rows = slice(0, BASELINE_ROWS)
     baseline = detector.commission(values[rows], None if stamps is None else stamps[rows])
     runs = segments(stamps, len(values), shape.period_s, shape.max_gap_periods)
     ends = window_ends(runs, shape.steps)
-    ends = ends[(ends >= HELD_OUT_ROWS[0]) & (ends < HELD_OUT_ROWS[1])][::HELD_OUT_STRIDE]
     normal = np.asarray(recording.labels) == NORMAL
-    ends = np.array([end for end in ends.tolist() if normal[end + 1 - shape.steps : end + 1].all()], np.intp)
+    if faulty:
+        ends = ends[(ends >= BASELINE_ROWS) & ~normal[ends]][::HELD_OUT_STRIDE]
+    else:
+        ends = ends[(ends >= HELD_OUT_ROWS[0]) & (ends < HELD_OUT_ROWS[1])][::HELD_OUT_STRIDE]
+        whole = [normal[end + 1 - shape.steps : end + 1].all() for end in ends.tolist()]
+        ends = ends[np.array(whole, np.bool_)]
     return [Window(window, baseline) for window in windows_ending_at(values, runs, ends, shape.steps)]
 
 

@@ -60,6 +60,24 @@ def test_a_window_answers_the_same_alone_and_padded_in_a_batch(tiny_detector):
 
 
 @pytest.mark.parametrize(
+    "cut",
+    [
+        lambda window, _: window[-4:],
+        lambda window, rng: np.where(rng.random(window.shape) < 0.5, np.nan, window),
+    ],
+    ids=["a-third-of-the-steps", "half-of-the-readings"],
+)
+def test_windows_that_hold_less_exceed_a_budget_hardly_more_often(tiny_detector, cut):
+    rng = np.random.default_rng(0)
+    windows = [Window(cut(normal_operation(12, 100 + seed), rng)) for seed in range(600)]
+    alarms = [
+        verdict.ruling is Ruling.ANOMALOUS
+        for verdict in tiny_detector.judge(windows, Options(false_alarm_rate=0.1))
+    ]
+    assert np.mean(alarms) < 1.6 * 0.1
+
+
+@pytest.mark.parametrize(
     "readings",
     [
         np.full((12, 3), 1e300),

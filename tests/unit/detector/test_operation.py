@@ -268,6 +268,13 @@ def test_a_model_from_before_rows_were_measured_is_judged_without_them(tmp_path)
     )
 
 
+def test_a_model_from_before_gaps_were_measured_is_taken_to_have_missed_nothing(tmp_path):
+    arrays = saved(tmp_path, any_operation(np.random.default_rng(4)))
+    del arrays["coverage"]
+    np.savez(tmp_path / OPERATION_FILE, **arrays)
+    assert Operation.load(tmp_path, 4).coverage.tolist() == [1.0] * 4
+
+
 class Pickled:
     """Leaves a mark where it is unpickled."""
 
@@ -301,6 +308,8 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
         ("covariance", lopsided, "covariance is not symmetric"),
         ("row_covariance", lopsided, "row_covariance is not symmetric"),
         ("disagreement_sd", np.zeros_like, "spread is not positive"),
+        ("coverage", np.zeros_like, "coverage should be above 0"),
+        ("coverage", lambda a: a * 2, "coverage should be above 0 and at most 1"),
         ("minimum_steps", lambda n: STEPS + 1, "minimum_steps should be 1 to 30"),
         ("minimum_steps", lambda n: 0, "minimum_steps should be 1 to 30"),
         ("steps", lambda n: np.arange(3), "cannot be read"),
@@ -322,6 +331,8 @@ def lopsided(matrix: np.ndarray) -> np.ndarray:
         "not-symmetric",
         "rows-not-symmetric",
         "no-spread-of-disagreement",
+        "never-covered",
+        "covered-twice",
         "shortest-longer-than-longest",
         "no-steps",
         "steps-not-one-number",
@@ -384,3 +395,23 @@ def test_a_model_whose_manifest_does_not_vouch_for_its_operation_is_refused(tiny
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtefactRefused, match=r"does not list operation\.npz"):
         Detector.load(folder)
+
+
+def test_a_window_is_worth_the_steps_that_it_has_readings_for():
+    operation = any_operation(np.random.default_rng(0))
+    mask = np.ones((5, STEPS, 4), np.bool_)
+    mask[1, ::2] = False  # every other row
+    mask[2, :, 1] = False  # a sensor
+    mask[3, 12:] = False  # padding
+    mask[4] = False
+    lengths = np.array([STEPS, STEPS, STEPS, 12, STEPS], np.int32)
+    assert operation.effective_steps(mask, lengths).tolist() == [STEPS, STEPS // 2, STEPS, 12, 1]
+
+
+def test_a_window_that_misses_no_more_than_usual_is_worth_all_of_its_steps():
+    slow = replace(any_operation(np.random.default_rng(0)), coverage=np.array([1.0, 0.5, 1.0, 1.0]))
+    mask = np.ones((3, STEPS, 4), np.bool_)
+    mask[:2, ::2, 1] = False
+    mask[1, : STEPS // 2] = False
+    lengths = np.full(3, STEPS, np.int32)
+    assert slow.effective_steps(mask, lengths).tolist() == [STEPS, STEPS // 2, STEPS]

@@ -146,12 +146,29 @@ def test_what_is_missing_is_never_used_and_padding_not_counted():
         np.testing.assert_allclose(short, long, rtol=1e-5, atol=1e-5)
 
 
-def test_normal_operation_with_gaps_is_no_further_away():
+def test_normal_operation_with_gaps_is_as_near_and_no_sensor_disagrees_more():
     rng = np.random.default_rng(2)
     rows = any_rows(rng)
     windows, mask = unseen(normal_windows(rows, rng), rng)
-    distances = judge(rows, windows, mask)[0]
-    assert 0.6 < np.nanmean(distances) < 1.1
+    distances, disagreements = judge(rows, windows, mask)
+    assert np.nanmean(distances) == pytest.approx(1.0, abs=0.05)
+    assert (np.nanmean(disagreements, axis=0) < 0.1).all()
+
+
+def test_a_reading_that_is_missing_is_marginalised_out_of_its_row():
+    rng = np.random.default_rng(5)
+    rows = any_rows(rng)
+    window = rng.normal(0, 3, (1, STEPS, 4)).astype(np.float32)
+    mask = np.ones(window.shape, np.bool_)
+    mask[0, ::2, 1] = False
+    mask[0, 3] = False
+    distance, _ = judge(rows, np.where(mask, window, 0), mask)
+    away = window[0] - rows.level
+    total = 0.0
+    for row, there in zip(away, mask[0], strict=True):
+        if there.any():
+            total += row[there] @ np.linalg.solve(rows.covariance[np.ix_(there, there)], row[there])
+    assert distance[0] == pytest.approx(total / mask.sum(), rel=1e-4)
 
 
 def test_nothing_observed_has_no_distance_and_no_disagreement():

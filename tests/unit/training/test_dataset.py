@@ -47,6 +47,16 @@ def test_alike_machines_share_one_baseline():
     assert not survey([recording(f"run-{k}", 300, seed=k) for k in range(5)], RECIPE).per_asset
 
 
+def test_days_of_one_slow_machine_share_one_baseline():
+    """Their first rows differ by deviations, but tell nothing of where the machine is later."""
+    recipe = RECIPE.model_copy(update={"baseline_rows": 400})
+    rng = np.random.default_rng(0)
+    recordings = [recording(f"day-{k}", 4000, seed=k) for k in range(5)]
+    for item in recordings:
+        item.values[:] += np.repeat(rng.normal(0, 8, 10), 400)[:, None] * SCALE
+    assert not survey(recordings, recipe).per_asset
+
+
 def test_a_sensor_that_wanders_is_left_out():
     item = recording("run", 600)
     item.values[:, 2] += np.linspace(0, 20 * SCALE[2], 600)
@@ -121,8 +131,9 @@ def test_missing_and_padded_readings_are_zero_and_not_observed():
 
 def test_without_recorded_faults_half_of_a_batch_is_injected_ones():
     item = recording("run", 400)
-    population = survey([item], RECIPE)
-    batch = WindowSampler([prepare(item, population, RECIPE)], RECIPE, 2, np.random.default_rng(0)).draw(100)
+    recipe = RECIPE.model_copy(update={"missing_share": 0.0})
+    population = survey([item], recipe)
+    batch = WindowSampler([prepare(item, population, recipe)], recipe, 2, np.random.default_rng(0)).draw(100)
     assert (batch.klass == 1).sum() == 50
     assert batch.wanted[:50].any()
 

@@ -156,6 +156,7 @@ def edit(folder: Path, change) -> None:
         (lambda m: m["sensors"][1].update(name=m["sensors"][0]["name"]), "share a name"),
         (lambda m: m["window"].update(minimum_steps=500), "minimum_steps"),
         (lambda m: m["calibration"]["model_baseline"]["scores"].reverse(), "ascending"),
+        (lambda m: m["calibration"]["model_baseline"]["shorter"].reverse(), "not ascending"),
         (lambda m: m["files"].update({"../../etc/passwd": "0"}), "outside the folder"),
         (lambda m: m["files"].pop("golden.npz"), "golden.npz"),
         (lambda m: m.update(extra=1), "extra"),
@@ -163,6 +164,7 @@ def edit(folder: Path, change) -> None:
     ],
     ids=[
         "schema", "no-sensors", "zero-scale", "repeated-sensor", "minimum-above-full", "scores-unsorted",
+        "lengths-unsorted",
         "path-outside", "no-golden", "unknown-field", "edited-centre",
     ],
 )  # fmt: skip

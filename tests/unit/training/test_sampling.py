@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from history.faults import FAULTS
-from training.sampling import inject
+from tests.plant import recording
+from tests.unit.training.small_plant import small_recipe
+from training.dataset import prepare, survey
+from training.sampling import WindowSampler, inject
 
 
 class Noted:
@@ -81,3 +84,38 @@ def test_every_kind_is_drawn_and_only_the_named_sensors_change():
         if kind not in ("swap", "mode"):
             assert changed <= set(sensors.tolist())
     assert kinds == set(FAULTS)
+
+
+def sampler(**changes: object) -> WindowSampler:
+    recipe = small_recipe(shorten_share=0.0, offset_sd=0.0, **changes)
+    item = recording("run", 400, labelled=False)
+    population = survey([item], recipe)
+    return WindowSampler([prepare(item, population, recipe)], recipe, 2, np.random.default_rng(0))
+
+
+def test_windows_lose_sensors_readings_and_rows_in_any_amount():
+    observed = sampler(missing_share=0.3).draw(2000).observed
+    lost = 1.0 - observed.mean(axis=(1, 2))
+    assert 0.3 < (lost > 0).mean() < 0.9
+    assert lost.max() > 0.6
+    assert observed.any(axis=(1, 2)).mean() > 0.99
+    dead = ~observed.any(axis=1)
+    assert (dead.sum(axis=1) == 1).any()
+    gone = ~observed.any(axis=2)
+    assert (gone.any(axis=1) & ~dead.any(axis=1)).any()
+
+
+def test_without_a_share_nothing_is_lost():
+    assert sampler(missing_share=0.0).draw(200).observed.all()
+
+
+def test_a_window_whose_every_faulty_sensor_is_lost_counts_as_normal(monkeypatch):
+    def hides_its_sensors(window, observed, size, rng):
+        return "offset", np.array([1], np.int32)
+
+    monkeypatch.setattr("training.sampling.inject", hides_its_sensors)
+    batch = sampler(missing_share=0.5).draw(1000)
+    injected = slice(0, 500)
+    lost = ~batch.observed[injected][:, :, 1].any(axis=1)
+    assert lost.any()
+    assert (batch.klass[injected] == np.where(lost, 0, 1)).all()
