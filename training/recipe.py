@@ -49,7 +49,8 @@ class Recipe(BaseModel):
         "auto",
         description="`asset`: each file is a machine of its own and standardised by its first normal rows; "
         "`pooled`: one centre and scale for all; `auto`: `asset` when there are three files or more whose "
-        "centres differ by over one standard deviation.",
+        "centres differ by over one standard deviation, and whose later rows lie far nearer to their own first "
+        "ones than to the other files.",
     )
     baseline_rows: Annotated[int, Field(ge=30)] = Field(
         400, description="Rows at the start of each file from which its own baseline is taken."
@@ -132,7 +133,11 @@ class Recipe(BaseModel):
         description="Normal windows are moved by random offsets of this deviation; 0.3, or more for a sensor "
         "whose level wanders and was seen in few windows, unless given.",
     )
-    missing_share: Share = Field(0.05, description="Share of windows that lose a sensor or some readings.")
+    missing_share: Share = Field(
+        0.05,
+        description="Share of windows that lose sensors, share that lose readings and share that lose rows: up "
+        "to three fifths of them.",
+    )
     shorten_share: Share = Field(0.15, description="Share of windows that are cut short.")
     # What is kept apart.
     calibration_share: Annotated[float, Field(gt=0, lt=0.9)] = Field(
