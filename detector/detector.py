@@ -88,6 +88,16 @@ class Scores:
     quality: list[Quality]
 
 
+class _Raw(Struct, frozen=True):
+    """Of a batch, before any level: as in `Scores`, but `classifier` and `reconstruction` raw."""
+
+    sensor_errors: Floats
+    sensor_levels: Floats
+    steps: Ints
+    classifier: Floats
+    reconstruction: Floats
+
+
 class Detector:
     """One version of a model, loaded. `score` is for one thread at a time; `verdict` for any."""
 
@@ -132,25 +142,21 @@ class Detector:
         """The numeric part of `score`: errors, probabilities, standardised scores and p-values."""
         standards = self._standards(windows)
         calibration = self.manifest.calibration
-        errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
-        sensor_levels = levels(outputs.standardised, batch.mask)
-        steps = self._effective_steps(batch)
-        classifier_level, reconstruction_level = self._baselines.levels(standards, steps)
-        class_score = standardise_score(classifier_score(outputs.logits), *classifier_level)
-        error_score = standardise_score(
-            self._reconstruction_score(errors, sensor_levels, steps, batch, outputs), *reconstruction_level
-        )
+        raw = self._raw(batch, outputs)
+        classifier_level, reconstruction_level = self._baselines.levels(standards, raw.steps)
+        class_score = standardise_score(raw.classifier, *classifier_level)
+        error_score = standardise_score(raw.reconstruction, *reconstruction_level)
         combined = combine(class_score, error_score, calibration.classifier_weight)
         return Scores(
             probabilities=probabilities(outputs.logits, error_score, combined, calibration.probability),
-            error=reconstruction_error(errors, batch.mask),
-            sensor_errors=errors,
+            error=reconstruction_error(raw.sensor_errors, batch.mask),
+            sensor_errors=raw.sensor_errors,
             classifier=class_score,
             reconstruction=error_score,
             combined=combined,
             p_value=self._p_values(combined, standards.by_asset),
-            sensor_levels=sensor_levels,
-            steps=steps,
+            sensor_levels=raw.sensor_levels,
+            steps=raw.steps,
             batch=batch,
             outputs=outputs,
             quality=self._qualities(windows, batch, standards),
@@ -170,22 +176,19 @@ class Detector:
             None if rows is None else rows.disagreements(readings, mask, level),
         )
 
-    def _effective_steps(self, batch: Batch) -> Ints:
-        return (
-            batch.lengths if batch.mask is None else self.operation.effective_steps(batch.mask, batch.lengths)
-        )
-
-    def _reconstruction_score(
-        self, errors: Floats, level: Floats, steps: Ints, batch: Batch, outputs: Outputs
-    ) -> Floats:
-        rows = self.operation.rows
-        return reconstruction_score(
+    def _raw(self, batch: Batch, outputs: Outputs) -> _Raw:
+        mask, rows = batch.mask, self.operation.rows
+        errors = sensor_errors(outputs.standardised, outputs.reconstruction, mask)
+        sensor_levels = levels(outputs.standardised, mask)
+        steps = batch.lengths if mask is None else self.operation.effective_steps(mask, batch.lengths)
+        reconstruction = reconstruction_score(
             errors,
             self._typical,
-            self.operation.distances(level, steps),
-            None if rows is None else rows.distances(outputs.standardised, batch.mask, level),
+            self.operation.distances(sensor_levels, steps),
+            None if rows is None else rows.distances(outputs.standardised, mask, sensor_levels),
             scale=self.manifest.calibration.ratio_scale,
         )
+        return _Raw(errors, sensor_levels, steps, classifier_score(outputs.logits), reconstruction)
 
     def verdict(self, window: Window, scores: Scores, index: int, options: Options = Options()) -> Verdict:
         """Decide on one window of a scored batch; `explain` adds contributions. Raises UnsupportedBudget."""
@@ -280,16 +283,11 @@ class Detector:
 
     def raw_scores(self, windows: Sequence[Window]) -> tuple[Floats, Floats]:
         """Classifier and reconstruction score of each window, before they are standardised by any level."""
-        classifier: list[Floats] = []
-        reconstruction: list[Floats] = []
-        for part in in_batches(windows):
-            batch, outputs = self.run(part)
-            errors = sensor_errors(outputs.standardised, outputs.reconstruction, batch.mask)
-            sensor_levels = levels(outputs.standardised, batch.mask)
-            classifier.append(classifier_score(outputs.logits))
-            steps = self._effective_steps(batch)
-            reconstruction.append(self._reconstruction_score(errors, sensor_levels, steps, batch, outputs))
-        return np.concatenate(classifier), np.concatenate(reconstruction)
+        raw = [self._raw(*self.run(part)) for part in in_batches(windows)]
+        return (
+            np.concatenate([part.classifier for part in raw]),
+            np.concatenate([part.reconstruction for part in raw]),
+        )
 
     def _standards(self, windows: Sequence[Window]) -> Standards:
         return self._baselines.of([window.baseline for window in windows])
