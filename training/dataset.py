@@ -26,7 +26,7 @@ STRETCH_ROWS = 1000
 # Most of a recording's normal rows that its asset is commissioned from: the rest shows how it is judged then.
 COMMISSIONING_SHARE = 2 / 3
 # Rows behind those whose mean is known well enough.
-MOST_LATER_ROWS = 10_000
+MOST_LATER_ROWS = 2000
 # Recordings are machines of their own where their first rows foretell the mean of the later ones with less
 # than this share of the squared error that the other recordings have.
 OWN_ERROR_SHARE = 0.5
@@ -215,7 +215,7 @@ def _per_asset(recordings: Sequence[Recording], classes: tuple[str, ...], recipe
         if own < recipe.baseline_rows // 3:
             continue
         center, scale, _ = measure(recording.values[rows[:own]])
-        later = rows[own :: max(1, (len(rows) - own) // MOST_LATER_ROWS)]
+        later = rows[own :: max(1, -(-(len(rows) - own) // MOST_LATER_ROWS))]
         first.append(center)
         scales.append(scale)
         rest.append(measure(recording.values[later])[0])
