@@ -15,6 +15,7 @@ from cli.judging import (
     BaselineRowsOption,
     FalseAlarmRateOption,
     StrideOption,
+    advise_baseline,
     alarm_after_of,
 )
 from cli.model_choice import DEFAULT_MODELS, ModelsOption, model_folder
@@ -83,6 +84,8 @@ def compare(
         # What drawing needs is missed now, not after minutes of judging.
         importlib.import_module("evaluation.compare_report")
     detectors, paths = _split(what, models)
+    for detector in detectors.values():
+        advise_baseline(detector.manifest, baseline_rows)
     files = labelled_recordings(paths, reading, events)
     evaluations = {}
     for name, detector in detectors.items():

@@ -14,6 +14,7 @@ from cli.judging import (
     BaselineRowsOption,
     FalseAlarmRateOption,
     StrideOption,
+    advise_baseline,
     alarm_after_of,
 )
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
@@ -69,6 +70,7 @@ def evaluate(
         # What drawing needs is missed now, not after minutes of judging.
         importlib.import_module("evaluation.report")
     detector = Detector.load(model_folder(models, model, version))
+    advise_baseline(detector.manifest, baseline_rows)
     files = labelled_recordings(paths, reading, events)
     with err.status("Judging") as status:
         evaluation = run(

@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.console import warn
+
 if TYPE_CHECKING:
+    from detector.manifest import Manifest
     from evaluation.persistence import AlarmAfter
 
 BaselineRowsOption = Annotated[
@@ -22,6 +25,17 @@ AlarmAfterOption = Annotated[
         help="Also count alarms that need K of the last N windows to be anomalous, e.g. 3/5.",
     ),
 ]
+
+
+def advise_baseline(manifest: "Manifest", baseline_rows: int) -> None:
+    """Say so where files are judged without baselines by a model that knows machines by their own."""
+    if baseline_rows == 0 and manifest.recipe.get("baseline") == "asset":
+        rows = manifest.recipe.get("baseline_rows")
+        warn(
+            f"{manifest.name} {manifest.version} was trained on machines that differ, each standardised by "
+            f"its own first rows; without --baseline-rows ({rows} in training) these files are held against the "
+            "mean of all of them"
+        )
 
 
 def alarm_after_of(text: str | None) -> "AlarmAfter | None":

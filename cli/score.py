@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import note
-from cli.judging import BaselineRowsOption, FalseAlarmRateOption, StrideOption
+from cli.judging import BaselineRowsOption, FalseAlarmRateOption, StrideOption, advise_baseline
 from cli.model_choice import DEFAULT_MODELS, ModelOption, ModelsOption, VersionOption, model_folder
 from cli.reading import EventsOption, with_read_options
 from cli.recordings import recordings
@@ -48,6 +48,7 @@ def score(
     from evaluation.scoring import Cut, score_recording
 
     detector = Detector.load(model_folder(models, model, version))
+    advise_baseline(detector.manifest, baseline_rows)
     detector.score_limit(false_alarm_rate, by_asset=baseline_rows > 0)
     options = Options(explain=True, false_alarm_rate=false_alarm_rate)
     counts: Counter[str] = Counter()

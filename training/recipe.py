@@ -49,8 +49,8 @@ class Recipe(BaseModel):
         "auto",
         description="`asset`: each file is a machine of its own and standardised by its first normal rows; "
         "`pooled`: one centre and scale for all; `auto`: `asset` when there are three files or more whose "
-        "centres differ by over one standard deviation, and whose later rows lie far nearer to their own first "
-        "ones than to the other files.",
+        "centres differ by over one standard deviation, and whose later rows lie far nearer to their own "
+        "first ones than to the other files.",
     )
     baseline_rows: Annotated[int, Field(ge=30)] = Field(
         400, description="Rows at the start of each file from which its own baseline is taken."
@@ -135,8 +135,8 @@ class Recipe(BaseModel):
     )
     missing_share: Share = Field(
         0.05,
-        description="Share of windows that lose sensors, share that lose readings and share that lose rows: up "
-        "to three fifths of them.",
+        description="Share of windows that lose sensors, share that lose readings and share that lose rows: "
+        "up to three fifths of them.",
     )
     shorten_share: Share = Field(0.15, description="Share of windows that are cut short.")
     # What is kept apart.

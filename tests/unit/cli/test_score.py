@@ -171,6 +171,19 @@ def test_row_with_nothing_observed_is_never_called_normal(tiny_store: Path, tmp_
     assert {row["verdict"] for row in rows[111:139]} == {"cannot_judge"}
 
 
+def test_a_model_of_machines_that_differ_says_that_these_have_no_baseline(
+    tiny_store: Path, tmp_path: Path
+) -> None:
+    path = write_run(tmp_path)
+    assert "held against the mean" not in score(tiny_store, path)[2]
+    for manifest in tiny_store.glob("tiny/*/manifest.json"):
+        content = json.loads(manifest.read_text())
+        content["recipe"] |= {"baseline": "asset", "baseline_rows": 100}
+        manifest.write_text(json.dumps(content))
+    assert "without --baseline-rows (100 in training)" in " ".join(score(tiny_store, path)[2].split())
+    assert "held against the mean" not in score(tiny_store, path, "--baseline-rows", 100)[2]
+
+
 def test_fault_inside_the_baseline_is_warned_of(tiny_store: Path, tmp_path: Path) -> None:
     _, _, said = score(tiny_store, write_run(tmp_path, fault=(20, 60)), "--baseline-rows", 100)
     assert "40 of the 100 rows of its baseline are labelled as faulty" in said

@@ -65,14 +65,6 @@ def test_windows_between_the_measured_lengths_are_about_one_away(plant):
     assert found == pytest.approx([1.0] * len(found), abs=0.25)
 
 
-def test_what_is_usually_missing_is_measured_where_a_sensor_is_there_at_all():
-    whole, half, without = (recording(f"run-{k}", 400, seed=k) for k in range(3))
-    half.values[::2, 0] = np.nan
-    without.values[:, 1] = np.nan
-    operation, _ = measured([whole, half, without])
-    np.testing.assert_allclose(operation.coverage, [5 / 6, 1.0, 1.0], atol=0.01)
-
-
 @pytest.mark.parametrize("steps", [4, 12], ids=["shortest", "full"])
 def test_rows_of_normal_operation_that_were_not_measured_are_about_one_away(plant, steps):
     operation, population = plant
