@@ -33,8 +33,8 @@ def advise_baseline(manifest: "Manifest", baseline_rows: int) -> None:
         rows = manifest.recipe.get("baseline_rows")
         warn(
             f"{manifest.name} {manifest.version} was trained on machines that differ, each standardised by "
-            f"its own first rows; without --baseline-rows ({rows} in training) these files are held against the "
-            "mean of all of them"
+            f"its own first rows; without --baseline-rows ({rows} in training) these files are held against "
+            "the mean of all of them"
         )
 
 
