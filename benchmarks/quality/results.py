@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from benchmarks import code
 from benchmarks.quality import embedded
 from benchmarks.quality.datasets import fingerprint
 from benchmarks.quality.protocol import Protocol, Report, Task, Work
@@ -66,10 +67,7 @@ def code_sha256(root: Path = ROOT) -> str:
     """Of all code that a measurement depends on."""
     files = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
     files += [p for p in (root / "benchmarks" / "quality").glob("*.py") if p.name not in SHOWING]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return code.sha256(root, files)
 
 
 def data_sha256(protocol: Protocol, data: Path) -> str:

@@ -12,19 +12,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import code
+from benchmarks.speed.places import ROOT
 from detector import Detector, ModelStore
 from detector.errors import DetectorError
-from detector.manifest import SCHEMA_VERSION
 from detector.windows import Floats
 from history.quality import measure_quality
 from history.recording import Recording
 from history.twin import Twin
 
 START = 1_790_000_000.0
+# Packages whose code a model depends on.
+MADE_BY = ("detector", "history", "training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,21 @@ OPTIMISER_STEPS = 20
 
 
 def store_of(subject: Subject, folder: Path) -> Path:
-    """The store that holds this model alone."""
-    known = f"{subject} {SCHEMA_VERSION} {RECORDINGS} {OPTIMISER_STEPS}"
+    """The store that holds this model alone, as the code of now trains it."""
+    known = f"{subject} {RECORDINGS} {OPTIMISER_STEPS} {_code()}"
     return folder / f"{subject.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
 
 
+@cache
+def _code() -> str:
+    return code.sha256(ROOT, (path for package in MADE_BY for path in (ROOT / package).rglob("*.py")))
+
+
 def is_whole(subject: Subject, folder: Path) -> bool:
-    """Whether the model is there, opens with today's code, and holds all that is served today."""
+    """Whether the model is there and opens."""
     with suppress(DetectorError):
-        detector = Detector.load(ModelStore(store_of(subject, folder)).folder(subject.name))
-        return detector.operation.rows is not None
+        Detector.load(ModelStore(store_of(subject, folder)).folder(subject.name))
+        return True
     return False
 
 
@@ -73,8 +82,9 @@ def build(subject: Subject, folder: Path) -> None:
     from training.pipeline import About, train
     from training.recipe import Recipe
 
+    for former in folder.glob(f"{subject.name}-*"):
+        shutil.rmtree(former, ignore_errors=True)
     store = store_of(subject, folder)
-    shutil.rmtree(store, ignore_errors=True)
     recordings = list(_recordings(subject))
     recipe = Recipe.model_validate(
         {
