@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,20 +89,29 @@ def serve(
             run_workers(settings, listener)
 
 
+_FIRST_PYDANTIC = "pydantic.v1"
+
+
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Import without work that nobody needs yet.
+    """Import, and declare routes, without work that nobody needs yet.
 
     The garbage collector finds nothing in what is imported, now or later. Models of pydantic are built when
-    they are first used: FastAPI brings some fifty, which only the description of the service uses.
+    they are first used: FastAPI brings some fifty, which only the description of the service uses. Of each
+    field FastAPI asks whether it is a model of pydantic's first version, which takes a twentieth of the start
+    to import: here that is not installed.
     """
     gc.disable()
     from pydantic import BaseModel
 
     BaseModel.model_config["defer_build"] = True
+    known = sys.modules.get(_FIRST_PYDANTIC)
+    sys.modules[_FIRST_PYDANTIC] = known  # type: ignore[assignment]  # None: not installed
     try:
         yield
     finally:
+        if known is None:
+            del sys.modules[_FIRST_PYDANTIC]
         del BaseModel.model_config["defer_build"]
         gc.freeze()
         gc.enable()
@@ -218,17 +228,17 @@ def take_all_descriptors(settings: "Settings") -> None:
 
 def run(settings: "Settings", listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises typer.Exit when the service cannot start."""
-    with quick_imports():
-        from cli.server import ListeningServer, settle
-        from service.app import create_app
-
     url = address_of(listener, settings)
 
     async def announce(resources: "Resources") -> None:
         say(await banner(resources, url))
         settle()
 
-    app = create_app(settings, runtime_of(settings), announce)
+    with quick_imports():
+        from cli.server import ListeningServer, settle
+        from service.app import create_app
+
+        app = create_app(settings, runtime_of(settings), announce)
     server = ListeningServer(server_config(settings, app), app, settings)
     note(f"listening on {url}, loading models from {settings.models}")
     server.run(sockets=[listener])

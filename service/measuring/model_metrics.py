@@ -205,8 +205,10 @@ class ModelMetrics:
                 {**labels, "baseline": kind}
                 for labels in each(self.labels, "percentile", map(str, _SCORE_PERCENTILES))
             ]
+            # Ascending: `np.percentile` would sort them, and import masked arrays for it.
             scores = manifest.calibration.normal_operation(by_asset).scores
-            metrics.normal_score.add(of_kind)[:] = np.percentile(scores, _SCORE_PERCENTILES)
+            places = np.array(_SCORE_PERCENTILES) / 100.0 * (len(scores) - 1)
+            metrics.normal_score.add(of_kind)[:] = np.interp(places, np.arange(len(scores)), scores)
             metrics.score_limit.add(
                 [{**self.labels, "baseline": kind}], detector.score_limit(by_asset=by_asset)
             )

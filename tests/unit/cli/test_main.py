@@ -79,6 +79,31 @@ def test_command_imports_no_other_and_says_things_without_rich() -> None:
     assert result.stdout == "1 []\n"
 
 
+def test_service_starts_without_what_nothing_of_it_needs(tiny_store: Path, tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys; from cli.serve import quick_imports, read_settings\n"
+        "settings = read_settings({'models': sys.argv[1], 'state': sys.argv[2]})\n"
+        "with quick_imports():\n"
+        "    from service.app import create_app\n"
+        "    app = create_app(settings)\n"
+        "async def start():\n"
+        "    async with app.router.lifespan_context(app) as state:\n"
+        "        while state['resources'].models.default() is None:\n"
+        "            await asyncio.sleep(0.01)\n"
+        "        print([name for name in ('pydantic.v1', 'numpy.ma') if name in sys.modules])\n"
+        "asyncio.run(start())\n"
+        "from pydantic import v1"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, tiny_store, tmp_path / "state"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert result.stdout == "[]\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["score"], ["score", "--nonsense"], ["replay", "nowhere.csv"]],
