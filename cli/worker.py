@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cli.errors import message_of
 from cli.protocol import protocol_of
-from cli.serve import banner, runtime_of, server_config
+from cli.serve import banner, quick_imports, runtime_of, server_config
 from cli.server import TakingServer, settle
 from cli.worker_channel import ALL_READY, CONNECTION, UNREADY, Word, assigned, say
-from service.app import create_app
 from service.measuring.ledger import Ledger
 from service.settings import Settings
 
@@ -31,7 +30,10 @@ class WorkerServer(TakingServer):
     def __init__(self, assignment: "Assignment", channel: socket.socket) -> None:
         settings = Settings(**assignment.settings)  # type: ignore[arg-type]
         ledger = Ledger(assignment.ledger, assignment.number)
-        self._app = create_app(settings, runtime_of(settings), self._announce, ledger)
+        with quick_imports():
+            from service.app import create_app
+
+            self._app = create_app(settings, runtime_of(settings), self._announce, ledger)
         self._app.state.starting.set()
         super().__init__(server_config(settings, self._app, http=self._protocol_class(settings)))
         self._assignment = assignment
