@@ -37,14 +37,12 @@ def _newest(share: float) -> Cut:
     return lambda values, rng: values[-max(2, round(share * len(values))) :]
 
 
-def _lost(share: float, *axes: int) -> Cut:
-    """Readings that are lost at random; along each of these axes all of a row or of a sensor together."""
+def _without_readings(share: float) -> Cut:
+    return lambda values, rng: np.where(rng.random(values.shape) < share, np.nan, values)
 
-    def cut(values: Floats, rng: np.random.Generator) -> Floats:
-        shape = [1 if axis in axes else size for axis, size in enumerate(values.shape)]
-        return np.where(rng.random(shape) < share, np.nan, values)
 
-    return cut
+def _without_rows(share: float) -> Cut:
+    return lambda values, rng: np.where(rng.random((len(values), 1)) < share, np.nan, values)
 
 
 def _without_sensors(share: float) -> Cut:
@@ -61,9 +59,9 @@ CUTS: dict[str, Cut] = {
     "all of it": lambda values, rng: values,
     "the newest two thirds of its steps": _newest(2 / 3),
     "the newest third": _newest(1 / 3),
-    "19 of 20 readings, at random": _lost(0.05),
-    "half of the readings": _lost(0.5),
-    "half of the rows": _lost(0.5, 1),
+    "19 of 20 readings, at random": _without_readings(0.05),
+    "half of the readings": _without_readings(0.5),
+    "half of the rows": _without_rows(0.5),
     "three quarters of the sensors": _without_sensors(0.25),
     "half of the sensors": _without_sensors(0.5),
 }

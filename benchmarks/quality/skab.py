@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.quality import contributions, datasets, figures, gaps
 from benchmarks.quality.contributions import Hits
@@ -51,8 +52,8 @@ def _measure_unlabelled(work: Work, part: str, chosen: Recipe) -> Unlabelled:
     detector = work.train(first, chosen)
     measured = figures.measure(detector, recordings, BASELINE_ROWS, work.report)
     work.report(("stage", "Putting faults in"))
-    normal = [window for recording in recordings for window in _windows(detector, recording, faulty=False)]
-    faulty = [window for recording in recordings for window in _windows(detector, recording, faulty=True)]
+    cut = [_windows(detector, recording) for recording in recordings]
+    normal, faulty = ([window for windows in cut for window in windows[kind]] for kind in (0, 1))
     hits = contributions.measure(detector, normal, 1, np.random.default_rng([chosen.seed, 8]))
     work.report(("stage", "Making gaps"))
     held = gaps.measure(detector, normal, faulty, np.random.default_rng([chosen.seed, 9]))
@@ -73,22 +74,24 @@ def _measure_folder(work: Work, part: str, chosen: Recipe) -> Figures:
     return figures.measure(detector, held_out, BASELINE_ROWS, work.report)
 
 
-def _windows(detector: Detector, recording: Recording, faulty: bool) -> list[Window]:
+def _windows(detector: Detector, recording: Recording) -> tuple[list[Window], list[Window]]:
     """Full windows that the network has not seen, judged by the asset's baseline: of normal operation ahead
-    of the fault, or such as end in it."""
+    of the fault, and such as end in it."""
     values, stamps, shape = recording.values, recording.timestamps, detector.manifest.window
     rows = slice(0, BASELINE_ROWS)
     baseline = detector.commission(values[rows], None if stamps is None else stamps[rows])
     runs = segments(stamps, len(values), shape.period_s, shape.max_gap_periods)
     ends = window_ends(runs, shape.steps)
     normal = np.asarray(recording.labels) == NORMAL
-    if faulty:
-        ends = ends[(ends >= BASELINE_ROWS) & ~normal[ends]][::HELD_OUT_STRIDE]
-    else:
-        ends = ends[(ends >= HELD_OUT_ROWS[0]) & (ends < HELD_OUT_ROWS[1])][::HELD_OUT_STRIDE]
-        whole = [normal[end + 1 - shape.steps : end + 1].all() for end in ends.tolist()]
-        ends = ends[np.array(whole, np.bool_)]
-    return [Window(window, baseline) for window in windows_ending_at(values, runs, ends, shape.steps)]
+    faulty = ends[(ends >= BASELINE_ROWS) & ~normal[ends]][::HELD_OUT_STRIDE]
+    ahead = ends[(ends >= HELD_OUT_ROWS[0]) & (ends < HELD_OUT_ROWS[1])][::HELD_OUT_STRIDE]
+    whole = [normal[end + 1 - shape.steps : end + 1].all() for end in ahead.tolist()]
+    ahead = ahead[np.array(whole, np.bool_)]
+
+    def cut(at: NDArray[np.intp]) -> list[Window]:
+        return [Window(window, baseline) for window in windows_ending_at(values, runs, at, shape.steps)]
+
+    return cut(ahead), cut(faulty)
 
 
 UNLABELLED = Protocol("skab-unlabelled", datasets.SKAB, ("",), 160, _unlabelled_recipe, _measure_unlabelled)
