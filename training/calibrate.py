@@ -21,24 +21,28 @@ from detector.manifest import (
 from detector.operation import Operation, log_error
 from detector.scores import combine, sensor_errors, standardise_score
 from detector.windows import Floats
-from training.dataset import NORMAL
+from training.dataset import NORMAL, Experiment
 from training.errors import NotEnoughData
 from training.held_out import HeldOut, commission_recordings, cut_windows, to_commission
 from training.operation import SPREAD_FLOOR, mean_and_sd
 from training.probability import Cases, fit_probabilities, gather
 from training.recipe import Recipe
-from training.rehearsal import Rehearsal
+from training.rehearsal import Network, Rehearsal
 
 # The stored table of normal scores: enough to resolve one false alarm in a thousand windows.
 MOST_SCORES = 2000
 DEFAULT_FALSE_ALARM_RATE = 0.05
 
-
 # Lengths below a full window's that levels are measured at, and windows of one recording that are enough.
 SHORTER_LENGTHS, MOST_SHORTENED = 3, 300
+# Windows that a network learnt from, enough for their levels.
+MOST_LEARNT = 4000
 # Shares of normal windows that score below where short and full ones are made alike: half of them, and so
 # many that budgets of some percent lie near.
 ALIKE_AT = (0.5, 0.9)
+
+# Of the classifier's and of the reconstruction's raw score.
+_Levels = tuple[Level, Level]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class _Scored:
 
     classifier: Floats
     reconstruction: Floats
-    level: tuple[Level, Level]
+    level: _Levels
     independent: int
     shorter: dict[int, tuple[Floats, Floats]]
     stride: int
@@ -60,17 +64,29 @@ class _Scored:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """errors: (windows, sensors), of normal windows. by_model, by_asset: their scores by either baseline."""
+    """errors: (windows, sensors), of normal windows. by_model, by_asset: their scores by either baseline.
+
+    learnt: levels on what the network learnt from; None of the final network, which is heard itself.
+    """
 
     errors: Floats
     by_model: list[_Scored]
     by_asset: list[_Scored]
     cases: Cases
+    learnt: "_Usual | None"
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """Levels of normal windows, by the model's baseline and by those of assets; None where none has one."""
+
+    by_model: _Levels
+    by_asset: _Levels | None
 
 
 def calibrate(
     draft: Manifest,
-    operation: Operation,
+    final: Network,
     rehearsals: Iterable[Rehearsal],
     recipe: Recipe,
     held_out: str,
@@ -78,14 +94,14 @@ def calibrate(
     """The manifest with its calibration, typical errors and default budget filled in, and the operation with
     its errors.
 
-    draft: everything else already right. operation: of what the final network was trained on.
-    rehearsals: networks with recordings that they were not trained on; the final network, or its stand-ins.
+    draft: everything else already right. final: what is to be calibrated. rehearsals: of it alone, or of its
+    stand-ins, which together have learnt from the recordings that it has learnt from.
     held_out: what the normal windows come from, in words.
     Raises NotEnoughData when they hold no window of normal operation.
     """
     per_asset = draft.recipe["baseline"] == "asset"
     rng = np.random.default_rng([recipe.seed, 3])
-    heard = [part for r in rehearsals if (part := _hear(r, draft, recipe, rng)) is not None]
+    heard = [part for r in rehearsals if (part := _hear(r, draft, recipe, rng, final)) is not None]
     if not heard:
         raise NotEnoughData(
             f"no window of {recipe.window_steps} normal steps is left to calibrate on: give more recordings"
@@ -95,6 +111,11 @@ def calibrate(
     by_model = _table([scored for part in heard for scored in part.by_model], weight)
     of_assets = [scored for part in heard for scored in part.by_asset]
     by_asset = _table(of_assets, weight) if of_assets else None
+    errors = np.concatenate([part.errors for part in heard])
+    draft, operation = _with_typical(draft, errors), _with_errors(final.operation, errors)
+    if any(part.learnt is not None for part in heard):
+        learnt = _on_what_it_learnt(replace(final, operation=operation), draft, recipe)
+        by_model, by_asset = _carried_over(by_model, by_asset, heard, learnt)
     serving = by_asset if per_asset and by_asset is not None else by_model
     calibration = msgspec.structs.replace(
         draft.calibration,
@@ -103,48 +124,106 @@ def calibrate(
         asset_baseline=by_asset,
         held_out=held_out,
     )
-    errors = np.concatenate([part.errors for part in heard])
     manifest = msgspec.structs.replace(
-        _with_typical(draft, errors),
+        draft,
         calibration=calibration,
         default_false_alarm_rate=recipe.default_false_alarm_rate
         or max(DEFAULT_FALSE_ALARM_RATE, serving.smallest_false_alarm_rate),
     )
-    return manifest, _with_errors(operation, errors)
+    return manifest, operation
 
 
-def _hear(rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.Generator) -> _Heard | None:
+def _hear(
+    rehearsal: Rehearsal, draft: Manifest, recipe: Recipe, rng: np.random.Generator, final: Network
+) -> _Heard | None:
     """What one network says of the recordings that it has not seen; None without a normal window of them."""
-    per_asset = draft.recipe["baseline"] == "asset"
-    cuts = [
-        cut_windows(
-            experiment,
-            recipe,
-            to_commission(experiment, recipe) if per_asset else 0,
-            rehearsal.most_of_each,
-        )
-        for experiment in rehearsal.held_out
-    ]
+    network, most = rehearsal.network, rehearsal.most_of_each
+    cuts = _cut(rehearsal.held_out, draft, recipe, most)
     if not any((cut.state == NORMAL).any() for cut in cuts):
         return None
-
-    def detector(manifest: Manifest, operation: Operation) -> Detector:
-        return Detector(Artefact(Path(), manifest, ""), rehearsal.runtime, operation)
-
-    errors = _errors(detector(draft, rehearsal.operation), cuts)
-    draft, operation = _with_typical(draft, errors), _with_errors(rehearsal.operation, errors)
-    by_model = _by_model(detector(draft, operation), cuts)
+    errors = _errors(_detector(draft, network), cuts)
+    draft = _with_typical(draft, errors)
+    network = replace(network, operation=_with_errors(network.operation, errors))
+    learnt = None if rehearsal.network is final else _on_what_it_learnt(network, draft, recipe)
+    by_model = _by_model(_detector(draft, network), cuts)
     # Commissioning bounds an asset's level by the model's own: that of the same network.
-    draft = _with_levels(draft, by_model)
-    commissioned = commission_recordings(
-        detector(draft, operation), rehearsal.held_out, recipe, rehearsal.most_of_each
-    )
-    by_asset = _by_asset(detector(draft, operation), commissioned)
+    draft = _with_levels(draft, _mean_levels(by_model))
+    detector = _detector(draft, network)
+    commissioned = commission_recordings(detector, rehearsal.held_out, recipe, most)
+    by_asset = _by_asset(detector, commissioned)
     if by_asset:
-        draft = _with_levels(draft, by_asset)
-    judged = commissioned if per_asset and commissioned else cuts
-    cases = gather(detector(draft, operation), judged, recipe.fault_size, rng)
-    return _Heard(errors, by_model, by_asset, cases)
+        draft = _with_levels(draft, _mean_levels(by_asset))
+    judged = commissioned if draft.recipe["baseline"] == "asset" and commissioned else cuts
+    cases = gather(_detector(draft, network), judged, recipe.fault_size, rng)
+    return _Heard(errors, by_model, by_asset, cases, learnt)
+
+
+def _detector(manifest: Manifest, network: Network) -> Detector:
+    return Detector(Artefact(Path(), manifest, ""), network.runtime, network.operation)
+
+
+def _cut(
+    experiments: Sequence[Experiment], draft: Manifest, recipe: Recipe, most_of_each: int
+) -> list[HeldOut]:
+    per_asset = draft.recipe["baseline"] == "asset"
+    return [
+        cut_windows(each, recipe, to_commission(each, recipe) if per_asset else 0, most_of_each)
+        for each in experiments
+    ]
+
+
+def _on_what_it_learnt(network: Network, draft: Manifest, recipe: Recipe) -> _Usual:
+    most_of_each = max(1, MOST_LEARNT // len(network.learnt))
+    cuts = [cut for cut in _cut(network.learnt, draft, recipe, most_of_each) if cut.normal]
+    by_model = _pooled(_raw(_detector(draft, network), cuts))
+    detector = _detector(_with_levels(draft, by_model), network)
+    commissioned = commission_recordings(detector, network.learnt, recipe, most_of_each)
+    known = [levels for cut in commissioned if (levels := _own(cut)) is not None]
+    return _Usual(by_model, _mean(known) if known else None)
+
+
+def _carried_over(
+    by_model: NormalOperation,
+    by_asset: NormalOperation | None,
+    heard: Sequence[_Heard],
+    learnt: _Usual,
+) -> tuple[NormalOperation, NormalOperation | None]:
+    """Tables of stand-ins, with the levels that the final network has on what it has not learnt from.
+
+    It knows normal operation better than stand-ins, which learn less, from fewer recordings: by their levels
+    all windows would look calm, and alarm limits would be too high. learnt: its levels on what it has learnt
+    from. To these comes by how much those of the stand-ins rise on what is new to them; but only a share, as
+    this optimism falls with what is learnt from (Efron 1986, How Biased Is the Apparent Error Rate of a
+    Prediction Rule?): with two stand-ins half as much for twice the recordings.
+    """
+    share = 1.0 - 1.0 / len(heard) if len(heard) > 1 else 1.0
+
+    def carried(
+        table: NormalOperation, own: _Levels, pairs: Sequence[tuple[_Levels, _Levels]]
+    ) -> NormalOperation:
+        classifier, reconstruction = (
+            _beyond(own[which], [(new[which], old[which]) for new, old in pairs], share) for which in (0, 1)
+        )
+        return msgspec.structs.replace(table, classifier=classifier, reconstruction=reconstruction)
+
+    pairs = [(_mean_levels(part.by_model), part.learnt.by_model) for part in heard if part.learnt is not None]
+    by_model = carried(by_model, learnt.by_model, pairs)
+    of_assets = [
+        (_mean_levels(part.by_asset), part.learnt.by_asset)
+        for part in heard
+        if part.by_asset and part.learnt is not None and part.learnt.by_asset is not None
+    ]
+    if by_asset is not None and learnt.by_asset is not None and of_assets:
+        by_asset = carried(by_asset, learnt.by_asset, of_assets)
+    return by_model, by_asset
+
+
+def _beyond(learnt: Level, stand_ins: Sequence[tuple[Level, Level]], share: float) -> Level:
+    """A level on what is new, from that on what was learnt. stand_ins: theirs on what is new and on what was
+    learnt."""
+    rise = np.mean([new.mean - old.mean for new, old in stand_ins])
+    wider = np.mean([np.log(new.sd / old.sd) for new, old in stand_ins])
+    return Level(float(learnt.mean + share * rise), float(learnt.sd * np.exp(share * wider)))
 
 
 def _with_typical(draft: Manifest, errors: Floats) -> Manifest:
@@ -164,10 +243,9 @@ def _with_errors(operation: Operation, errors: Floats) -> Operation:
     return replace(operation, log_error=mean, log_error_sd=sd)
 
 
-def _with_levels(draft: Manifest, scored: Sequence[_Scored]) -> Manifest:
-    """The manifest with the levels of these windows, so that a detector standardises scores by them."""
-    classifier, reconstruction = _mean_levels(scored)
-    normal = NormalOperation(classifier, reconstruction, [0.0], 1)
+def _with_levels(draft: Manifest, levels: _Levels) -> Manifest:
+    """The manifest with these levels, so that a detector standardises scores by them."""
+    normal = NormalOperation(*levels, [0.0], 1)
     calibration = msgspec.structs.replace(draft.calibration, model_baseline=normal, asset_baseline=normal)
     return msgspec.structs.replace(draft, calibration=calibration)
 
@@ -191,26 +269,44 @@ def _errors(detector: Detector, cuts: Sequence[HeldOut]) -> Floats:
 
 def _by_model(detector: Detector, cuts: Sequence[HeldOut]) -> list[_Scored]:
     cuts = [cut for cut in cuts if cut.normal]
-    raw = [detector.raw_scores([Window(w) for w in cut.normal]) for cut in cuts]
-    level = (
-        _level(np.concatenate([classifier for classifier, _ in raw])),
-        _level(np.concatenate([reconstruction for _, reconstruction in raw])),
-    )
+    raw = _raw(detector, cuts)
+    level = _pooled(raw)
     return [
         _Scored(*scores, level, cut.independent, *_shorter(detector, cut.normal, None))
         for scores, cut in zip(raw, cuts, strict=True)
     ]
 
 
+def _raw(detector: Detector, cuts: Sequence[HeldOut]) -> list[tuple[Floats, Floats]]:
+    """Raw scores of the normal windows of each recording, by the model's own baseline."""
+    return [detector.raw_scores([Window(w) for w in cut.normal]) for cut in cuts]
+
+
+def _pooled(raw: Sequence[tuple[Floats, Floats]]) -> _Levels:
+    """Over the windows of all recordings."""
+    return (
+        _level(np.concatenate([classifier for classifier, _ in raw])),
+        _level(np.concatenate([reconstruction for _, reconstruction in raw])),
+    )
+
+
 def _by_asset(detector: Detector, commissioned: Sequence[HeldOut]) -> list[_Scored]:
     scored = []
     for cut in commissioned:
-        own = cut.baseline
-        if own is not None and own.classifier is not None and own.reconstruction is not None:
-            raw = detector.raw_scores([Window(w, own) for w in cut.normal])
-            level = own.classifier, own.reconstruction
-            scored.append(_Scored(*raw, level, cut.independent, *_shorter(detector, cut.normal, own)))
+        level = _own(cut)
+        if level is not None:
+            raw = detector.raw_scores([Window(w, cut.baseline) for w in cut.normal])
+            shorter = _shorter(detector, cut.normal, cut.baseline)
+            scored.append(_Scored(*raw, level, cut.independent, *shorter))
     return scored
+
+
+def _own(cut: HeldOut) -> _Levels | None:
+    """Levels of its asset, where they are known."""
+    own = cut.baseline
+    if own is None or own.classifier is None or own.reconstruction is None:
+        return None
+    return own.classifier, own.reconstruction
 
 
 def _shorter(
@@ -299,15 +395,19 @@ def _combined(part: _Scored, classifier_weight: float) -> Floats:
     )
 
 
-def _mean_levels(scored: Sequence[_Scored]) -> tuple[Level, Level]:
-    means = [
+def _mean_levels(scored: Sequence[_Scored]) -> _Levels:
+    return _mean([part.level for part in scored])
+
+
+def _mean(levels: Sequence[_Levels]) -> _Levels:
+    classifier, reconstruction = (
         Level(
-            float(np.mean([part.level[k].mean for part in scored])),
-            float(np.mean([part.level[k].sd for part in scored])),
+            float(np.mean([each[which].mean for each in levels])),
+            float(np.mean([each[which].sd for each in levels])),
         )
-        for k in (0, 1)
-    ]
-    return means[0], means[1]
+        for which in (0, 1)
+    )
+    return classifier, reconstruction
 
 
 def _level(raw: Floats) -> Level:

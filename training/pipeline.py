@@ -34,7 +34,7 @@ from training.golden import make_golden
 from training.keras_runtime import KERAS_FILE, KerasRuntime
 from training.publish import publish, staging
 from training.recipe import Recipe
-from training.rehearsal import Rehearsal, in_company
+from training.rehearsal import Network, Rehearsal, in_company
 from training.run import RunFolder, versions
 from training.split import Split, split
 
@@ -135,16 +135,16 @@ def train(
         network.save(folder / KERAS_FILE)
         export_onnx(network, population.center, population.scale, folder / MODEL_FILE)
         uncalibrated = draft(about, parts, population, experiments, recipe, network.count_params(), stopped)
-        operation = fitting.operation
+        final = Network(OnnxRuntime(folder), fitting.operation, experiments)
         curves = fitting.curves
         if folds:
             heard = stand_ins(on_stage, on_step)
             _end_if(stop, fitting, recipe, run)
         else:
             held_out = [prepare(recording, population, recipe) for recording in parts.calibration]
-            heard = [Rehearsal(OnnxRuntime(folder), operation, held_out)]
+            heard = [Rehearsal(final, held_out)]
         on_stage("Calibrating")
-        manifest, operation = calibrate(uncalibrated, operation, heard, recipe, _held_out(parts))
+        manifest, operation = calibrate(uncalibrated, final, heard, recipe, _held_out(parts))
         operation.save(folder / OPERATION_FILE)
         twin = Twin.fit(
             sensors, _normal_rows(experiments, population), *_operating_point(experiments, population)
@@ -160,10 +160,10 @@ def train(
                 run.folder.save(fitting.state(), recipe)
             raise NotBetter(". ".join(map(str, contest.lost)))
         on_stage("Publishing")
-        final = publish(store, folder, manifest)
+        published = publish(store, folder, manifest)
     if run is not None:
-        run.folder.finish(final)
-    return Trained(final, manifest, parts, curves)
+        run.folder.finish(published)
+    return Trained(published, manifest, parts, curves)
 
 
 def _fit(

@@ -27,14 +27,22 @@ MOST_WINDOWS, MOST_OF_EACH = 200_000, 6000
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A fitted network. learnt: the recordings that it learnt from; operation: of those."""
+
+    runtime: Runtime
+    operation: Operation
+    learnt: Sequence[Experiment]
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A network, and recordings that it was not trained on. operation: of what it was trained on.
+    """A network, and recordings that it has not learnt from.
 
     most_windows: of all these recordings together, that it is heard on.
     """
 
-    runtime: Runtime
-    operation: Operation
+    network: Network
     held_out: Sequence[Experiment]
     most_windows: int = MOST_WINDOWS
 
@@ -127,7 +135,7 @@ def rehearsals(
             fitting.run(None, on_step, stop)
             if stop():
                 return
-            yield Rehearsal(_runtime(fitting, population), operation, held_out)
+            yield Rehearsal(Network(_runtime(fitting, population), operation, others), held_out)
     finally:
         fitting.restore(final)
 

@@ -33,7 +33,7 @@ from training.export import export_onnx
 from training.fit import Fitting, OnStep, begin
 from training.pipeline import About, draft
 from training.recipe import Recipe
-from training.rehearsal import Rehearsal
+from training.rehearsal import Network, Rehearsal
 from training.split import Split, split
 
 # Of the recordings that train, so many are kept for validation.
@@ -186,8 +186,9 @@ def _objective(
         manifest = draft(
             About("trial"), parts, population, experiments, recipe, fitting.network.count_params()
         )
-        rehearsal = Rehearsal(runtime, fitting.operation, held_out, MOST_CALIBRATION_WINDOWS)
-        manifest, operation = calibrate(manifest, fitting.operation, [rehearsal], recipe, "")
+        network = Network(runtime, fitting.operation, experiments)
+        rehearsal = Rehearsal(network, held_out, MOST_CALIBRATION_WINDOWS)
+        manifest, operation = calibrate(manifest, network, [rehearsal], recipe, "")
         detector = Detector(Artefact(folder, manifest, ""), runtime, operation)
         baseline_rows = recipe.baseline_rows if population.per_asset else 0
         aucs = [_auc(detector, recording, baseline_rows, ground) for recording in parts.test]
