@@ -14,7 +14,7 @@ from history.faults import FAULTS
 from training.dataset import NORMAL, Experiment, wholly_normal
 from training.errors import NotEnoughData
 from training.recipe import Recipe
-from training.smoothing import offset_deviations
+from training.smoothing import offset_deviations, offset_mixing
 
 # Share of injected faults that are active from the first step of the window.
 ACTIVE_FROM_START = 0.4
@@ -66,6 +66,12 @@ class WindowSampler:
             if recipe.offset_sd is None
             else np.full(self._rows.shape[1], recipe.offset_sd)
         )
+        # The centres of a machine that has a baseline of its own are each off by themselves.
+        own = any(experiment.baseline is not None for experiment in experiments)
+        mixing = (
+            np.eye(len(self.offset_sd)) if own else offset_mixing(self._rows, normal, recipe.window_steps)
+        )
+        self._offsets = mixing * self.offset_sd
 
     @property
     def normal_windows(self) -> int:
@@ -112,8 +118,9 @@ class WindowSampler:
         steps = np.arange(-recipe.window_steps + 1, 1)
         values = self._rows[ends[:, None] + steps]
         if self.offset_sd.any():
-            offsets = rng.normal(0.0, self.offset_sd, (windows, 1, values.shape[2]))
-            values[recorded:] += offsets[recorded:].astype(np.float32)
+            # All of them: otherwise an offset would tell a normal window from a recorded fault.
+            offsets = rng.normal(size=(windows, values.shape[2])) @ self._offsets
+            values += offsets[:, None].astype(np.float32)
         observed = np.isfinite(values)
         values = np.where(observed, values, 0.0).astype(np.float32)
         target = values.copy()
