@@ -63,25 +63,25 @@ class _Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class _Usual:
+    """Levels of normal windows, by the model's baseline and by those of assets; None where none has one."""
+
+    by_model: _Levels
+    by_asset: _Levels | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Heard:
     """errors: (windows, sensors), of normal windows. by_model, by_asset: their scores by either baseline.
 
-    learnt: levels on what the network learnt from; None of the final network, which is heard itself.
+    learnt: levels on what the network learnt from; None where it is the final one that was heard.
     """
 
     errors: Floats
     by_model: list[_Scored]
     by_asset: list[_Scored]
     cases: Cases
-    learnt: "_Usual | None"
-
-
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """Levels of normal windows, by the model's baseline and by those of assets; None where none has one."""
-
-    by_model: _Levels
-    by_asset: _Levels | None
+    learnt: _Usual | None
 
 
 def calibrate(
@@ -115,7 +115,8 @@ def calibrate(
     draft, operation = _with_typical(draft, errors), _with_errors(final.operation, errors)
     if any(part.learnt is not None for part in heard):
         learnt = _on_what_it_learnt(replace(final, operation=operation), draft, recipe)
-        by_model, by_asset = _carried_over(by_model, by_asset, heard, learnt)
+        if learnt is not None:
+            by_model, by_asset = _carried_over(by_model, by_asset, heard, learnt)
     serving = by_asset if per_asset and by_asset is not None else by_model
     calibration = msgspec.structs.replace(
         draft.calibration,
@@ -172,9 +173,12 @@ def _cut(
     ]
 
 
-def _on_what_it_learnt(network: Network, draft: Manifest, recipe: Recipe) -> _Usual:
+def _on_what_it_learnt(network: Network, draft: Manifest, recipe: Recipe) -> _Usual | None:
+    """None where it learnt from no window that could be judged so, all being of rows to commission from."""
     most_of_each = max(1, MOST_LEARNT // len(network.learnt))
     cuts = [cut for cut in _cut(network.learnt, draft, recipe, most_of_each) if cut.normal]
+    if not cuts:
+        return None
     by_model = _pooled(_raw(_detector(draft, network), cuts))
     detector = _detector(_with_levels(draft, by_model), network)
     commissioned = commission_recordings(detector, network.learnt, recipe, most_of_each)
@@ -196,7 +200,7 @@ def _carried_over(
     this optimism falls with what is learnt from (Efron 1986, How Biased Is the Apparent Error Rate of a
     Prediction Rule?): with two stand-ins half as much for twice the recordings.
     """
-    share = 1.0 - 1.0 / len(heard) if len(heard) > 1 else 1.0
+    share = 1.0 - 1.0 / max(len(heard), 2)
 
     def carried(
         table: NormalOperation, own: _Levels, pairs: Sequence[tuple[_Levels, _Levels]]

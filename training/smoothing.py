@@ -52,6 +52,8 @@ def offset_mixing(rows: Singles, ends: NDArray[np.intp], steps: int) -> Floats:
     windows that share no step; of few of them little is believed, and offsets are nearly independent.
     """
     level = window_levels(rows, ends, steps, stride=steps)
+    if len(level) < 2:
+        return np.eye(level.shape[1])
     mean, _ = mean_and_sd(level, 0.0)
     covariance = linearly_shrunk(np.where(np.isfinite(level), level - mean, 0.0))
     deviations = np.sqrt(covariance.diagonal())

@@ -93,6 +93,36 @@ def sampler(**changes: object) -> WindowSampler:
     return WindowSampler([prepare(item, population, recipe)], recipe, 2, np.random.default_rng(0))
 
 
+def with_recorded_faults(**changes: object) -> WindowSampler:
+    recipe = small_recipe(shorten_share=0.0, missing_share=0.0, **changes)
+    items = [recording(f"run-{k}", 400, seed=k, fault=(200, 280), size=8.0) for k in range(3)]
+    population = survey(items, recipe)
+    experiments = [prepare(item, population, recipe) for item in items]
+    return WindowSampler(experiments, recipe, 3, np.random.default_rng(0))
+
+
+def test_an_offset_is_no_sign_of_normal_operation():
+    """Windows with recorded faults are moved as far as those without: else whatever lies off normal operation
+    a little would be learnt to be normal."""
+    moved, still = (
+        with_recorded_faults(offset_sd=size, injected_share=0.01).draw(4000) for size in (2.0, 0.0)
+    )
+    assert (moved.klass == still.klass).all()
+    offsets = (moved.standardised - still.standardised).mean(axis=1)
+    for klass in (0, 1):
+        assert offsets[moved.klass == klass].std(axis=0) == pytest.approx(2.0, rel=0.1)
+
+
+def test_sensors_keep_together_but_for_machines_with_baselines_of_their_own():
+    def correlation(baseline: str) -> float:
+        drawn = with_recorded_faults(offset_sd=5.0, baseline=baseline).draw(4000)
+        levels = drawn.standardised[drawn.klass == 0].mean(axis=1)
+        return float(np.corrcoef(levels, rowvar=False)[0, 1])
+
+    assert correlation("pooled") > 0.5
+    assert abs(correlation("asset")) < 0.2
+
+
 def test_windows_lose_sensors_readings_and_rows_in_any_amount():
     observed = sampler(missing_share=0.3).draw(2000).observed
     lost = 1.0 - observed.mean(axis=(1, 2))

@@ -1,9 +1,9 @@
-"""Offsets of normal windows: wide where few levels were seen, never below the least."""
+"""Offsets of windows: wide where few levels were seen, never below the least, and as sensors go together."""
 
 import numpy as np
 import pytest
 
-from training.smoothing import LEAST_OFFSET, offset_deviations
+from training.smoothing import LEAST_OFFSET, offset_deviations, offset_mixing
 
 STEPS = 10
 
@@ -46,3 +46,39 @@ def test_a_sensor_that_was_never_seen_and_windows_with_gaps_have_an_offset_too()
 
 def test_one_window_is_enough():
     assert (deviations(wandering(STEPS)) >= LEAST_OFFSET).all()
+
+
+def correlations(rows: np.ndarray) -> np.ndarray:
+    mixing = offset_mixing(rows.astype(np.float32), np.arange(STEPS - 1, len(rows)), STEPS)
+    return mixing.T @ mixing
+
+
+def together(rows: int) -> np.ndarray:
+    """Two sensors that wander together, and one by itself."""
+    rng = np.random.default_rng(1)
+    first, second = np.repeat(rng.standard_normal((2, -(-rows // STEPS))), STEPS, axis=1)[:, :rows]
+    return np.stack([first, 3.0 * first + 0.1 * second, second], axis=1)
+
+
+def test_sensors_that_go_together_are_moved_together():
+    assert correlations(together(20_000)) == pytest.approx(
+        np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]), abs=0.1
+    )
+
+
+def test_of_few_windows_little_is_believed():
+    few, many = correlations(together(30)), correlations(together(3000))
+    assert abs(few[0, 1]) < many[0, 1]
+    assert few.diagonal() == pytest.approx(1.0)
+
+
+def test_a_sensor_that_never_moves_or_was_never_seen_is_moved_by_itself():
+    rows = together(1000)
+    rows[:, 1], rows[:, 2] = 5.0, np.nan
+    found = correlations(rows)
+    assert np.isfinite(found).all()
+    assert found == pytest.approx(np.eye(3), abs=0.01)
+
+
+def test_one_window_says_nothing_of_what_goes_together():
+    assert correlations(together(STEPS)) == pytest.approx(np.eye(3))
