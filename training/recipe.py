@@ -130,8 +130,8 @@ class Recipe(BaseModel):
     )
     offset_sd: Annotated[float, Field(ge=0)] | None = Field(
         None,
-        description="Windows are moved by random offsets of this deviation; 0.3, or more for a sensor whose level "
-        "wanders and was seen in few windows, unless given.",
+        description="Windows are moved by random offsets of this deviation; 0.3, or more for a sensor whose "
+        "level wanders and was seen in few windows, unless given.",
     )
     missing_share: Share = Field(
         0.05,
