@@ -180,37 +180,39 @@ def _features(graph: Graph, layer: Any) -> str:
     for name, value in constants.items():
         graph.constant(name, value)
 
-    def total(values: str, each: str, name: str) -> str:
-        """Over the steps, as a product with ones: a reduction across rows takes three times as long."""
-        graph.node("MatMul", [each, values], f"{name}.row")
+    def over_steps(values: str, name: str) -> str:
+        """A sum, as a product with ones: a reduction across rows takes three times as long."""
+        graph.node("MatMul", ["features.each_step", values], f"{name}.row")
         return graph.node("Squeeze", [f"{name}.row", "axis_1"], name)
 
-    def mean(values: str, each: str, count: str, name: str) -> str:
-        total(values, each, f"{name}.sum")
+    def over_moves(values: str, name: str) -> str:
+        """A sum over pairs of steps, of which a window of one step has none: such a product says nothing."""
+        return graph.node("ReduceSum", [values, "axis_1"], name, keepdims=0)
+
+    def mean(total: str, count: str, name: str) -> str:
         graph.node("Max", [count, "one"], f"{name}.count")
-        return graph.node("Div", [f"{name}.sum", f"{name}.count"], name)
+        return graph.node("Div", [total, f"{name}.count"], name)
 
     graph.node("Concat", ["one_row", "steps"], "features.row", axis=0)
     graph.node("Expand", ["one", "features.row"], "features.each_step")
-    graph.node("Slice", ["features.each_step", "from_1", "to_end", "axis_1"], "features.each_move")
     # 0 where not observed, and still so when it is cut.
     graph.node("Clip", ["standardised", "least", "most"], "features.readings")
-    total("flags", "features.each_step", "features.seen")
-    mean("features.readings", "features.each_step", "features.seen", "features.mean")
+    over_steps("flags", "features.seen")
+    mean(over_steps("features.readings", "features.mean.sum"), "features.seen", "features.mean")
     graph.node("Unsqueeze", ["features.mean", "axis_1"], "features.mean_by_step")
     graph.node("Sub", ["features.readings", "features.mean_by_step"], "features.off")
     graph.node("Mul", ["features.off", "flags"], "features.away")
     graph.node("Mul", ["features.away", "features.away"], "features.away_squared")
-    mean("features.away_squared", "features.each_step", "features.seen", "features.variance")
+    mean(over_steps("features.away_squared", "features.variance.sum"), "features.seen", "features.variance")
     for what in ("flags", "features.readings"):
         graph.node("Slice", [what, "from_1", "to_end", "axis_1"], f"{what}.newer")
         graph.node("Slice", [what, "from_0", "to_last", "axis_1"], f"{what}.older")
     graph.node("Mul", ["flags.newer", "flags.older"], "features.pairs")
-    total("features.pairs", "features.each_move", "features.moves")
+    over_moves("features.pairs", "features.moves")
     graph.node("Sub", ["features.readings.newer", "features.readings.older"], "features.step")
     graph.node("Mul", ["features.step", "features.step"], "features.step_squared")
     graph.node("Mul", ["features.step_squared", "features.pairs"], "features.change_given")
-    mean("features.change_given", "features.each_move", "features.moves", "features.change")
+    mean(over_moves("features.change_given", "features.change.sum"), "features.moves", "features.change")
 
     graph.node("Sub", ["features.mean", "features.level"], "features.shift")
     graph.node("Min", ["features.seen", "one"], "features.any_seen")
@@ -220,7 +222,9 @@ def _features(graph: Graph, layer: Any) -> str:
     graph.node("MatMul", ["features.filled", "features.conditioning"], "features.residuals")
     graph.node("Mul", ["features.residuals", "features.residuals"], "features.residuals_squared")
     graph.node("Mul", ["features.residuals_squared", "flags"], "features.residuals_given")
-    mean("features.residuals_given", "features.each_step", "features.seen", "features.residual")
+    mean(
+        over_steps("features.residuals_given", "features.residual.sum"), "features.seen", "features.residual"
+    )
 
     graph.node("MatMul", ["features.levels", "features.whitening"], "features.decorrelated")
     graph.node(

@@ -24,7 +24,7 @@ def outputs(cores, monkeypatch):
         fitting.run()
         heard = finish(lambda stage: None, None)
     batch = stack([folds[0][0].recording.values[:8]], population.center, population.scale, 8)
-    return [item.runtime.run(batch).logits for item in heard], fitting.curves
+    return [item.network.runtime.run(batch).logits for item in heard], fitting.curves
 
 
 def ground():
