@@ -64,9 +64,10 @@ class _Scored:
 
 @dataclass(frozen=True, slots=True)
 class _Usual:
-    """Levels of normal windows, by the model's baseline and by those of assets; None where none has one."""
+    """Of normal windows that a network learnt from: their scores by the model's baseline, and their levels by
+    those of assets; None where none has one."""
 
-    by_model: _Levels
+    by_model: list[_Scored]
     by_asset: _Levels | None
 
 
@@ -179,8 +180,8 @@ def _on_what_it_learnt(network: Network, draft: Manifest, recipe: Recipe) -> _Us
     cuts = [cut for cut in _cut(network.learnt, draft, recipe, most_of_each) if cut.normal]
     if not cuts:
         return None
-    by_model = _pooled(_raw(_detector(draft, network), cuts))
-    detector = _detector(_with_levels(draft, by_model), network)
+    by_model = _by_model(_detector(draft, network), cuts)
+    detector = _detector(_with_levels(draft, _mean_levels(by_model)), network)
     commissioned = commission_recordings(detector, network.learnt, recipe, most_of_each)
     known = [levels for cut in commissioned if (levels := _own(cut)) is not None]
     return _Usual(by_model, _mean(known) if known else None)
@@ -210,8 +211,14 @@ def _carried_over(
         )
         return msgspec.structs.replace(table, classifier=classifier, reconstruction=reconstruction)
 
-    pairs = [(_mean_levels(part.by_model), part.learnt.by_model) for part in heard if part.learnt is not None]
-    by_model = carried(by_model, learnt.by_model, pairs)
+    pairs = [
+        (_mean_levels(part.by_model), _mean_levels(part.learnt.by_model))
+        for part in heard
+        if part.learnt is not None
+    ]
+    by_model = carried(by_model, _mean_levels(learnt.by_model), pairs)
+    # By how much short windows look stranger than full ones is no matter of what was learnt.
+    by_model = msgspec.structs.replace(by_model, shorter=_shorter_levels(learnt.by_model))
     of_assets = [
         (_mean_levels(part.by_asset), part.learnt.by_asset)
         for part in heard
@@ -273,25 +280,15 @@ def _errors(detector: Detector, cuts: Sequence[HeldOut]) -> Floats:
 
 def _by_model(detector: Detector, cuts: Sequence[HeldOut]) -> list[_Scored]:
     cuts = [cut for cut in cuts if cut.normal]
-    raw = _raw(detector, cuts)
-    level = _pooled(raw)
+    raw = [detector.raw_scores([Window(w) for w in cut.normal]) for cut in cuts]
+    level = (
+        _level(np.concatenate([classifier for classifier, _ in raw])),
+        _level(np.concatenate([reconstruction for _, reconstruction in raw])),
+    )
     return [
         _Scored(*scores, level, cut.independent, *_shorter(detector, cut.normal, None))
         for scores, cut in zip(raw, cuts, strict=True)
     ]
-
-
-def _raw(detector: Detector, cuts: Sequence[HeldOut]) -> list[tuple[Floats, Floats]]:
-    """Raw scores of the normal windows of each recording, by the model's own baseline."""
-    return [detector.raw_scores([Window(w) for w in cut.normal]) for cut in cuts]
-
-
-def _pooled(raw: Sequence[tuple[Floats, Floats]]) -> _Levels:
-    """Over the windows of all recordings."""
-    return (
-        _level(np.concatenate([classifier for classifier, _ in raw])),
-        _level(np.concatenate([reconstruction for _, reconstruction in raw])),
-    )
 
 
 def _by_asset(detector: Detector, commissioned: Sequence[HeldOut]) -> list[_Scored]:
@@ -342,11 +339,15 @@ def _table(scored: Sequence[_Scored], classifier_weight: float) -> NormalOperati
         *_mean_levels(scored),
         [float(f"{score:.6g}") for score in ordered[places].tolist()],
         _effective([part.independent for part in scored]),
-        [
-            ShorterLevel(steps, _shorter_level(scored, steps, 0), _shorter_level(scored, steps, 1))
-            for steps in scored[0].shorter
-        ],
+        _shorter_levels(scored),
     )
+
+
+def _shorter_levels(scored: Sequence[_Scored]) -> list[ShorterLevel]:
+    return [
+        ShorterLevel(steps, _shorter_level(scored, steps, 0), _shorter_level(scored, steps, 1))
+        for steps in scored[0].shorter
+    ]
 
 
 def _shorter_level(scored: Sequence[_Scored], steps: int, which: int) -> Level:
