@@ -115,7 +115,7 @@ def calibrate(
     errors = np.concatenate([part.errors for part in heard])
     draft, operation = _with_typical(draft, errors), _with_errors(final.operation, errors)
     if any(part.learnt is not None for part in heard):
-        learnt = _on_what_it_learnt(replace(final, operation=operation), draft, recipe)
+        learnt = _on_what_it_learnt(replace(final, operation=operation), draft, recipe, shorter=True)
         if learnt is not None:
             by_model, by_asset = _carried_over(by_model, by_asset, heard, learnt)
     serving = by_asset if per_asset and by_asset is not None else by_model
@@ -146,7 +146,7 @@ def _hear(
     errors = _errors(_detector(draft, network), cuts)
     draft = _with_typical(draft, errors)
     network = replace(network, operation=_with_errors(network.operation, errors))
-    learnt = None if rehearsal.network is final else _on_what_it_learnt(network, draft, recipe)
+    learnt = None if rehearsal.network is final else _on_what_it_learnt(network, draft, recipe, shorter=False)
     by_model = _by_model(_detector(draft, network), cuts)
     # Commissioning bounds an asset's level by the model's own: that of the same network.
     draft = _with_levels(draft, _mean_levels(by_model))
@@ -174,13 +174,16 @@ def _cut(
     ]
 
 
-def _on_what_it_learnt(network: Network, draft: Manifest, recipe: Recipe) -> _Usual | None:
-    """None where it learnt from no window that could be judged so, all being of rows to commission from."""
+def _on_what_it_learnt(network: Network, draft: Manifest, recipe: Recipe, *, shorter: bool) -> _Usual | None:
+    """None where it learnt from no window that could be judged so, all being of rows to commission from.
+
+    shorter: whether short windows are scored, too, which only those of the final network need be.
+    """
     most_of_each = max(1, MOST_LEARNT // len(network.learnt))
     cuts = [cut for cut in _cut(network.learnt, draft, recipe, most_of_each) if cut.normal]
     if not cuts:
         return None
-    by_model = _by_model(_detector(draft, network), cuts)
+    by_model = _by_model(_detector(draft, network), cuts, shorter)
     detector = _detector(_with_levels(draft, _mean_levels(by_model)), network)
     commissioned = commission_recordings(detector, network.learnt, recipe, most_of_each)
     known = [levels for cut in commissioned if (levels := _own(cut)) is not None]
@@ -278,7 +281,7 @@ def _errors(detector: Detector, cuts: Sequence[HeldOut]) -> Floats:
     return np.concatenate(parts)
 
 
-def _by_model(detector: Detector, cuts: Sequence[HeldOut]) -> list[_Scored]:
+def _by_model(detector: Detector, cuts: Sequence[HeldOut], shorter: bool = True) -> list[_Scored]:
     cuts = [cut for cut in cuts if cut.normal]
     raw = [detector.raw_scores([Window(w) for w in cut.normal]) for cut in cuts]
     level = (
@@ -286,7 +289,9 @@ def _by_model(detector: Detector, cuts: Sequence[HeldOut]) -> list[_Scored]:
         _level(np.concatenate([reconstruction for _, reconstruction in raw])),
     )
     return [
-        _Scored(*scores, level, cut.independent, *_shorter(detector, cut.normal, None))
+        _Scored(
+            *scores, level, cut.independent, *(_shorter(detector, cut.normal, None) if shorter else ({}, 1))
+        )
         for scores, cut in zip(raw, cuts, strict=True)
     ]
 
