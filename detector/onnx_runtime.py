@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 
 from detector.errors import ArtefactRefused
@@ -9,10 +10,15 @@ from detector.runtime import Outputs
 from detector.windows import Batch
 
 MODEL_FILE = "model.onnx"
+_RESULTS = ["standardised", "reconstruction", "logits"]
+_YES = np.array([True])
 
 
 class OnnxRuntime:
-    """Runs `model.onnx` on the CPU. Inputs and outputs are named as in `Batch` and `Outputs`."""
+    """Runs `model.onnx` on the CPU. Inputs and outputs are named as in `Batch` and `Outputs`.
+
+    `complete` is false unless given: such a batch passes through nodes of its own, without masks.
+    """
 
     name = "onnx"
 
@@ -28,15 +34,20 @@ class OnnxRuntime:
         except Exception as error:  # the library raises bare RuntimeErrors of many kinds
             raise ArtefactRefused(folder, f"{MODEL_FILE} cannot be opened: {error}") from None
 
-    def run(self, batch: Batch) -> Outputs:
-        standardised, reconstruction, logits = self._session.run(
-            ["standardised", "reconstruction", "logits"],
-            {
-                "readings": batch.readings,
-                "observed": batch.observed,
-                "lengths": batch.lengths,
-                "center": batch.center,
-                "scale": batch.scale,
-            },
+        # Models of before have no such input.
+        self._knows_complete = any(
+            default.name == "complete" for default in self._session.get_overridable_initializers()
         )
+
+    def run(self, batch: Batch) -> Outputs:
+        given = {
+            "readings": batch.readings,
+            "observed": batch.observed,
+            "lengths": batch.lengths,
+            "center": batch.center,
+            "scale": batch.scale,
+        }
+        if self._knows_complete and batch.complete and batch.readings.shape[1] > 1:
+            given["complete"] = _YES
+        standardised, reconstruction, logits = self._session.run(_RESULTS, given)
         return Outputs(standardised, reconstruction, logits)

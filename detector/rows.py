@@ -48,9 +48,8 @@ class Rows:
         distances = np.full(len(levels), np.nan)
         for windows, seen, away, there in self._alike(standardised, mask, levels):
             count, _, sensors = away.shape
-            squares = away.reshape(-1, sensors) @ self._whitening(seen)
-            np.square(squares, out=squares)
-            total = np.add.reduce(squares.reshape(count, -1), axis=1).astype(np.float64)
+            white = (away.reshape(-1, sensors) @ self._whitening(seen)).reshape(count, -1)
+            total = np.vecdot(white, white).astype(np.float64)
             readings = away[0].size if there is None else np.count_nonzero(there, axis=(1, 2))
             distances[windows] = total / readings
         return distances

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 9
@@ -23,14 +23,40 @@ class Graph:
         self._constants: dict[str, Any] = {}
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """A constant; one of the same name may be named again."""
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        """A constant; the same one may be named again."""
+        constant = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        if self._constants.setdefault(name, constant) != constant:
+            raise ValueError(f"two constants are named {name}")
         return name
 
     def node(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
         """One node, named after its first output, which is returned."""
         self._nodes.append(helper.make_node(kind, inputs, list(outputs), name=outputs[0], **attributes))
         return outputs[0]
+
+    def choose(
+        self, condition: str, then: "Graph", otherwise: "Graph", results: dict[str, tuple[str, str]]
+    ) -> None:
+        """Run one of two graphs. results: name of each, and what these two call it; float.
+
+        They have constants of their own: those from outside are handed over, and packed, anew in every run.
+        """
+        branches = {
+            name: helper.make_graph(
+                graph._nodes,
+                name,
+                [],
+                [helper.make_tensor_value_info(result, TensorProto.FLOAT, None) for result in own],
+                list(graph._constants.values()),
+            )
+            for name, graph, own in zip(
+                ("then_branch", "else_branch"),
+                (then, otherwise),
+                zip(*results.values(), strict=True),
+                strict=True,
+            )
+        }
+        self.node("If", [condition], *results, **branches)
 
     def save(self, inputs: list[Any], outputs: list[Any], path: Path) -> None:
         """Check the whole and write it."""
@@ -45,9 +71,10 @@ class Graph:
         path.write_bytes(model.SerializeToString())
 
 
-def recurrent(graph: Graph, layer: Any, signal: str, lengths: str = "") -> str:
+def recurrent(graph: Graph, layer: Any, signal: str, lengths: str = "", ones: int = 0) -> str:
     """A Keras LSTM or GRU as one native node. lengths: name of the windows' lengths, or none to run over all.
 
+    ones: how many of the layer's last inputs are 1 at every step and not in `signal`, but in the bias.
     Returns its name, for `all_states` and `last_state`.
     """
     name = str(layer.name)
@@ -65,11 +92,16 @@ def recurrent(graph: Graph, layer: Any, signal: str, lengths: str = "") -> str:
         blocks = dict(zip(ours, np.split(weights, len(ours), axis=-1), strict=True))
         return np.concatenate([blocks[gate] for gate in order], axis=-1)
 
+    suffix = ""
+    if ones:
+        suffix = ".without_ones"
+        stacked[0] = stacked[0] + kernel[-ones:].sum(axis=0)
+        kernel = kernel[:-ones]
     inputs = [
         signal,
-        graph.constant(f"{name}.W", gates(kernel).T[None]),
+        graph.constant(f"{name}.W{suffix}", gates(kernel).T[None]),
         graph.constant(f"{name}.R", gates(recurrent_kernel).T[None]),
-        graph.constant(f"{name}.B", np.concatenate([gates(part) for part in stacked])[None]),
+        graph.constant(f"{name}.B{suffix}", np.concatenate([gates(part) for part in stacked])[None]),
     ]
     graph.node(
         kind,
@@ -96,10 +128,8 @@ def last_state(graph: Graph, name: str) -> str:
 
 def dense(graph: Graph, layer: Any, signal: str, name: str) -> str:
     """A Keras Dense layer over the last axis, whatever comes before it."""
-    kernel, bias = layer.get_weights()
+    kernel, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
     product = graph.node(
-        "MatMul",
-        [signal, graph.constant(f"{name}.kernel", np.asarray(kernel, np.float32))],
-        f"{name}.product",
+        "MatMul", [signal, graph.constant(f"{layer.name}.kernel", kernel)], f"{name}.product"
     )
-    return graph.node("Add", [product, graph.constant(f"{name}.bias", np.asarray(bias, np.float32))], name)
+    return graph.node("Add", [product, graph.constant(f"{layer.name}.bias", bias)], name)

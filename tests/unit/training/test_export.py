@@ -1,5 +1,6 @@
 """The exported graph and the network that it was written from are one model."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -106,6 +107,36 @@ def worst_difference(one: Outputs, other: Outputs, batch: Batch) -> float:
     )
 
 
+def whole_batch(windows: int, seed: int, steps: int = STEPS) -> Batch:
+    """Nothing is missing."""
+    rng = np.random.default_rng(seed)
+    batch = stack(list(CENTER + SCALE * rng.normal(0, 2, (windows, steps, SENSORS))), CENTER, SCALE)
+    assert batch.complete
+    return batch
+
+
+@pytest.mark.parametrize("windows", [1, 2, 31])
+@pytest.mark.parametrize("steps", [1, 2, STEPS])
+def test_windows_that_miss_nothing_need_no_mask(windows, steps, runtimes):
+    """In a branch of its own: the results are those of Keras, and those of the branch with masks."""
+    by_keras, by_onnx = runtimes
+    batch = whole_batch(windows, seed=windows, steps=steps)
+    assert worst_difference(by_keras.run(batch), by_onnx.run(batch), batch) < TOLERANCE
+    masked = dataclasses.replace(batch, complete=False)
+    assert worst_difference(by_onnx.run(masked), by_onnx.run(batch), batch) < TOLERANCE
+
+
+def test_the_branch_without_masks_is_taken(folder):
+    """It does not look at what was observed."""
+    batch = whole_batch(3, seed=1)
+    nothing = np.zeros_like(batch.observed)
+    runtime = OnnxRuntime(folder)
+    unmasked = dataclasses.replace(batch, observed=nothing)
+    masked = dataclasses.replace(unmasked, complete=False)
+    assert worst_difference(runtime.run(unmasked), runtime.run(batch), batch) < TOLERANCE
+    assert np.array_equal(runtime.run(masked).standardised, np.zeros_like(batch.readings))
+
+
 @pytest.mark.parametrize("windows", [1, 2, 31, 300])
 def test_onnx_agrees_with_keras_for_batches_of(windows, runtimes):
     batch = random_batch(windows, seed=windows)
@@ -165,13 +196,15 @@ def test_values_that_were_not_observed_change_nothing(runtimes, filler):
 
 def test_the_graph_has_native_recurrent_nodes_and_no_loop(folder):
     model = onnx.load(folder / MODEL_FILE)
-    kinds = [node.op_type for node in model.graph.node]
-    assert "Loop" not in kinds
-    assert "Scan" not in kinds
-    recurrent = [node for node in model.graph.node if node.op_type in {"LSTM", "GRU"}]
-    encoders = [node for node in recurrent if node.name.startswith("encoder")]
-    assert encoders
-    assert all(node.input[4] == "lengths" for node in encoders)
+    (choice,) = model.graph.node
+    branches = {branch.name: branch.g.node for branch in choice.attribute}
+    lengths = {}
+    for name, nodes in branches.items():
+        assert {node.op_type for node in nodes}.isdisjoint({"Loop", "Scan"})
+        recurrent = [node for node in nodes if node.op_type in {"LSTM", "GRU"}]
+        encoders = [node for node in recurrent if node.name.startswith("encoder")]
+        lengths[name] = {node.input[4] if len(node.input) > 4 else None for node in encoders}
+    assert lengths == {"then_branch": {None}, "else_branch": {"lengths"}}
 
 
 def test_centre_and_scale_default_to_the_training_baseline(folder):

@@ -24,7 +24,12 @@ class Network:
         lengths = np.full(len(windows), windows.shape[1], np.int32)
         found: list[NDArray[np.float32]] = self._session.run(
             ["standardised", "reconstruction", "logits"],
-            {"readings": windows, "observed": np.ones(windows.shape, np.bool_), "lengths": lengths},
+            {
+                "readings": windows,
+                "observed": np.ones(windows.shape, np.bool_),
+                "lengths": lengths,
+                "complete": np.array([True]),
+            },
         )
         return found
 
