@@ -191,6 +191,25 @@ def test_another_network_under_the_same_hashes_fails_the_golden_replay(tiny_stor
         Detector.load(folder)
 
 
+@pytest.mark.parametrize("branch", ["then_branch", "else_branch"])
+def test_either_branch_of_the_network_has_to_give_the_golden_answers(tiny_store, branch):
+    """One is for windows that miss nothing, the other for the rest: both are replayed."""
+    import onnx
+
+    from detector.artefact import file_sha256
+
+    folder = tiny_store / "tiny" / "2"
+    model = onnx.load(folder / "model.onnx")
+    (choice,) = model.graph.node
+    (network,) = (part.g for part in choice.attribute if part.name == branch)
+    (bias,) = (constant for constant in network.initializer if constant.name == "logits.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 0.5, bias.name))
+    onnx.save(model, folder / "model.onnx")
+    edit(folder, lambda m: m["files"].update({"model.onnx": file_sha256(folder / "model.onnx")}))
+    with pytest.raises(ArtefactRefused, match="golden replay failed: logits differs by 0.5"):
+        Detector.load(folder)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000],
