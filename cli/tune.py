@@ -1,5 +1,7 @@
 """`offnormal tune`: which recipe suits these files."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -17,7 +19,11 @@ from cli.training_view import OnStep
 
 if TYPE_CHECKING:
     from history.options import ReadOptions
-    from training.tune import Standing
+    from training.tune import Standing, Study
+
+
+# A process keeps some 40 MB of compiled steps for each trial, and nothing but its end gives them back.
+TRIALS_OF_A_PROCESS = 20
 
 
 class Pruner(StrEnum):
@@ -72,30 +78,40 @@ def tune(
             from training.describe import fingerprint
             from training.trial import lay_ground
             from training.tune import Study
-            from training.tune_report import PICTURE_FILE, RECIPE_FILE, objective_in_words, write_report
+            from training.tune_report import objective_in_words
         ground = lay_ground(training, base, tested)
         study = Study(storage, ground, base, steps, fingerprint([*training, *tested]), pruner.value)
         note(f"Objective: {objective_in_words(study)}")
         if study.counted:
             note(f"{storage}: going on after {len(study.counted)} trials")
         with Interruption() as interruption, _progress(trials) as (on_trial, on_step):
-            study.run(trials, on_trial, on_step, interruption.asked)
-        folder = report or storage.with_name(f"{storage.stem}-report")
-        write_report(study, folder)
-        if study.best is not None:
-            out.print(f"Best of {len(study.counted)} trials: {study.best.value:.4f}", style="bold green")
-            for name, value in study.best.params.items():
-                out.print(f"  {name} = {value:.4g}" if isinstance(value, float) else f"  {name} = {value}")
-            if study.as_given is not None:
-                out.print(f"The recipe as it was given: {study.as_given.value:.4f}")
-            out.print(f"Report {folder / PICTURE_FILE}, recipe {folder / RECIPE_FILE}", soft_wrap=True)
-        if len(study.counted) < trials and interruption.asked():
+            study.run(trials, on_trial, on_step, interruption.asked, TRIALS_OF_A_PROCESS)
+        done = len(study.counted)
+        if done >= trials or interruption.asked():
+            _report(study, report or storage.with_name(f"{storage.stem}-report"))
+        if done < trials and interruption.asked():
             err.print(
-                f"Ended after {len(study.counted)} of {trials} trials. The same command continues {storage}.",
+                f"Ended after {done} of {trials} trials. The same command continues {storage}.",
                 soft_wrap=True,
                 markup=False,
             )
             raise typer.Exit(interruption.exit_code)
+    if done < trials:  # the same command continues, with the memory of a new process
+        os.execv(sys.executable, sys.orig_argv)
+
+
+def _report(study: "Study", folder: Path) -> None:
+    """Write it, and say what was found."""
+    from training.tune_report import PICTURE_FILE, RECIPE_FILE, write_report
+
+    write_report(study, folder)
+    if study.best is not None:
+        out.print(f"Best of {len(study.counted)} trials: {study.best.value:.4f}", style="bold green")
+        for name, value in study.best.params.items():
+            out.print(f"  {name} = {value:.4g}" if isinstance(value, float) else f"  {name} = {value}")
+        if study.as_given is not None:
+            out.print(f"The recipe as it was given: {study.as_given.value:.4f}")
+        out.print(f"Report {folder / PICTURE_FILE}, recipe {folder / RECIPE_FILE}", soft_wrap=True)
 
 
 @contextmanager

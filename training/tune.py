@@ -132,8 +132,12 @@ class Study:
         on_trial: Callable[[Standing], None] = lambda standing: None,
         on_step: OnStep | None = None,
         stop: Callable[[], bool] = lambda: False,
+        at_once: int | None = None,
     ) -> None:
-        """Try until `trials` count, earlier runs of this study included, or until `stop` says so."""
+        """Try until `trials` count, earlier runs of this study included, or until `stop` says so.
+
+        at_once: end after so many more, though fewer count.
+        """
 
         def objective(trial: optuna.Trial) -> float:
             chosen = self.chosen(_choose(trial, self._space))
@@ -164,7 +168,8 @@ class Study:
             finally:
                 trial.set_user_attr("seconds", round(time.monotonic() - began, 2))
 
-        while len(self.counted) < trials and not stop():
+        until = trials if at_once is None else min(trials, len(self.counted) + at_once)
+        while len(self.counted) < until and not stop():
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             if not self.counted and not waiting and self._given is not None:
                 self.study.enqueue_trial(self._given)

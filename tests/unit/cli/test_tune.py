@@ -87,6 +87,21 @@ def test_a_search_is_interrupted_goes_on_and_its_recipe_trains(plant):
     assert manifest["window"]["steps"] == content["best"]["choices"]["window_steps"]
 
 
+def test_a_long_search_goes_on_in_new_processes_by_itself(plant):
+    """A process that has done its share is replaced: what it compiled for its trials goes with it."""
+    code = "import cli.tune; cli.tune.TRIALS_OF_A_PROCESS = 1; from cli.main import main; main()"
+    search = ("tune", "exports", "--recipe", "recipe.toml", "--storage", "search.db", "--steps", "20")
+    result = subprocess.run(
+        [sys.executable, "-c", code, *search, "--trials", "2"],
+        cwd=plant, capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("Loading TensorFlow") == 2
+    assert "going on after 1 trials" in result.stderr
+    assert result.stdout.count("Best of 2 trials") == 1
+    assert finished(plant / "search.db") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
