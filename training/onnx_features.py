@@ -84,7 +84,6 @@ class _AllSteps:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        graph.constant("one", np.array(1.0, np.float32))
         graph.constant("one_step", np.array([1], np.int64))
         graph.node("Sub", ["steps", "one_step"], "features.moves")
         for count in ("steps", "features.moves"):
