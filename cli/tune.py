@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from history.options import ReadOptions
     from training.tune import Standing, Study
 
-
 # A process keeps some 40 MB of compiled steps for each trial, and nothing but its end gives them back.
 TRIALS_OF_A_PROCESS = 20
 
@@ -87,16 +86,17 @@ def tune(
         with Interruption() as interruption, _progress(trials) as (on_trial, on_step):
             study.run(trials, on_trial, on_step, interruption.asked, TRIALS_OF_A_PROCESS)
         done = len(study.counted)
-        if done >= trials or interruption.asked():
+        goes_on = done < trials and not interruption.asked()
+        if not goes_on:
             _report(study, report or storage.with_name(f"{storage.stem}-report"))
-        if done < trials and interruption.asked():
-            err.print(
-                f"Ended after {done} of {trials} trials. The same command continues {storage}.",
-                soft_wrap=True,
-                markup=False,
-            )
-            raise typer.Exit(interruption.exit_code)
-    if done < trials:  # the same command continues, with the memory of a new process
+            if done < trials:
+                err.print(
+                    f"Ended after {done} of {trials} trials. The same command continues {storage}.",
+                    soft_wrap=True,
+                    markup=False,
+                )
+                raise typer.Exit(interruption.exit_code)
+    if goes_on:  # the recordings were let go of; the same command continues with the memory of a new process
         os.execv(sys.executable, sys.orig_argv)
 
 

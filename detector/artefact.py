@@ -6,7 +6,6 @@ Nothing in it is pickled, and nothing in it is trusted before its hash is checke
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,12 +57,22 @@ class Golden:
         whole = np.flatnonzero(self.batch.observed.all(axis=(1, 2)))
         if not len(whole):
             return None
-        part: dict[str, Any] = {
-            name: array[whole] if len(array := getattr(self.batch, name)) == len(self.batch) else array
-            for name in ("readings", "observed", "lengths", "center", "scale")
-        }
+        batch = self.batch
+        center, scale = (
+            np.broadcast_to(each, (len(batch), each.shape[1]))[whole] for each in (batch.center, batch.scale)
+        )
         outputs = {name: getattr(self.outputs, name)[whole] for name in Outputs.__slots__}
-        return Golden(Batch(**part, complete=True), Outputs(**outputs))
+        return Golden(
+            Batch(
+                batch.readings[whole],
+                batch.observed[whole],
+                batch.lengths[whole],
+                center,
+                scale,
+                complete=True,
+            ),
+            Outputs(**outputs),
+        )
 
 
 def file_sha256(path: Path) -> str:
@@ -147,9 +156,8 @@ def replay_golden(artefact: Artefact, runtime: Runtime) -> None:
     for golden in filter(None, (everything, everything.complete())):
         try:
             outputs = runtime.run(golden.batch)
-        except (
-            Exception
-        ) as error:  # a network of other inputs or outputs: libraries raise errors of many kinds
+        # A network of other inputs or outputs: libraries raise errors of many kinds.
+        except Exception as error:
             raise ArtefactRefused(artefact.folder, f"golden replay failed: {error}") from None
         check_golden(artefact, golden, outputs)
 

@@ -10,7 +10,7 @@ from detector.runtime import Outputs
 from detector.windows import Batch
 
 MODEL_FILE = "model.onnx"
-_RESULTS = ["standardised", "reconstruction", "logits"]
+_RESULTS = list(Outputs.__slots__)
 _YES = np.array([True])
 
 
@@ -49,5 +49,4 @@ class OnnxRuntime:
         }
         if self._knows_complete and batch.complete and batch.readings.shape[1] > 1:
             given["complete"] = _YES
-        standardised, reconstruction, logits = self._session.run(_RESULTS, given)
-        return Outputs(standardised, reconstruction, logits)
+        return Outputs(*self._session.run(_RESULTS, given))

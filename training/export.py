@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from detector.runtime import Outputs
 from training.architecture import (
     ATTENTION,
     DECODER,
@@ -26,8 +27,6 @@ from training.architecture import (
 )
 from training.onnx_features import features
 from training.onnx_graph import Graph, all_states, dense, last_state, recurrent
-
-RESULTS = "standardised", "reconstruction", "logits"
 
 
 def export_onnx(network: Any, center: NDArray[Any], scale: NDArray[Any], path: Path) -> None:
@@ -44,7 +43,7 @@ def export_onnx(network: Any, center: NDArray[Any], scale: NDArray[Any], path: P
     graph.constant("complete", np.array([False]))
     whole, holed = Graph(), Graph()
     both = zip(_network(whole, network, None), _network(holed, network, "observed"), strict=True)
-    graph.choose("complete", whole, holed, dict(zip(RESULTS, both, strict=True)))
+    graph.choose("complete", whole, holed, dict(zip(Outputs.__slots__, both, strict=True)))
 
     sensors = center.shape[0]
     window = ["windows", "steps", sensors]
@@ -70,7 +69,7 @@ def export_onnx(network: Any, center: NDArray[Any], scale: NDArray[Any], path: P
 
 
 def _network(graph: Graph, network: Any, observed: str | None) -> tuple[str, str, str]:
-    """Names of the standardised readings, their reconstruction and the logits.
+    """Names of what `Outputs` holds, in its order.
 
     observed: the input that tells which readings there are; None if all are.
     """
